@@ -1,0 +1,183 @@
+"""Claims: the exclusive right to work on a job, and what happens to jobs whose holder died.
+
+A claim is the job's lock. The process that owns the device holds it for the whole job, and the kernel
+frees it when that process ends, however it ends. So "stalled" means: in `processing/`, and the lock
+can be taken. No clock is involved.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jobs.crash_points import point
+from jobs.errors import CorruptJob, LostClaim
+from jobs.files import ExclusiveLock
+from jobs.ids import timestamp
+from jobs.schema import Job, JobError, Progress, State
+from jobs.spool import Spool
+
+
+def boot_id() -> str | None:
+    """The id of the running kernel's boot; tells a power cut from a crash of the worker."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+class Claim:
+    """A claimed job. Made by `claim`; ended by exactly one of complete, fail, cancel and put_back."""
+
+    def __init__(self, spool: Spool, job: Job, lock: ExclusiveLock) -> None:
+        self.job = job
+        self._spool = spool
+        self._lock = lock
+
+    def begin_attempt(self) -> None:
+        """Count the attempt on disk; only then may the device be touched."""
+        self._evolve(
+            attempts=self.job.attempts + 1,
+            started_at=self.job.started_at or timestamp(),
+            boot_id=boot_id(),
+            not_before=0.0,
+        )
+        point("attempt.written")
+
+    def report(self, progress: Progress) -> None:
+        """Publish progress (not synced)."""
+        self._spool.write_progress(self.job.id, progress)
+
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked to cancel this job."""
+        return self._spool.cancel_requested(self.job.id)
+
+    def warn(self, text: str) -> None:
+        """Add a warning to the job's record, once."""
+        if text not in self.job.warnings:
+            self._evolve(warnings=[*self.job.warnings, text])
+
+    def complete(self) -> None:
+        """All images are committed."""
+        self._finish(State.COMPLETED, None)
+
+    def fail(self, error: JobError) -> None:
+        """Give the job up."""
+        self._finish(State.FAILED, error)
+
+    def cancel(self) -> None:
+        """Stop on request."""
+        self._finish(State.CANCELLED, JobError(type="cancelled", message="Cancelled on request"))
+
+    def put_back(self, *, return_attempt: bool = False, wait: float = 0.0, error: JobError | None = None) -> None:
+        """Back to `pending`, not to be claimed for `wait` seconds; the attempt may be returned."""
+        self.check()
+        attempts = max(0, self.job.attempts - 1) if return_attempt else self.job.attempts
+        not_before = time.time() + wait if wait else 0.0
+        self._spool.put_back(self.job.evolve(attempts=attempts, not_before=not_before, error=error or self.job.error))
+        self._lock.release()
+
+    def check(self) -> None:
+        """Raise LostClaim if the lock file was removed or replaced by hand: another holder may exist."""
+        if not self._lock.is_intact():
+            raise LostClaim(f"The lock file of job {self.job.id} was removed while it was held.")
+
+    def abandon(self) -> None:
+        """Let go without changing anything; recovery decides."""
+        self._lock.release()
+
+    def _evolve(self, **changes: Any) -> None:
+        self.check()
+        self.job = self.job.evolve(**changes)
+        self._spool.rewrite(self.job, State.PROCESSING)
+
+    def _finish(self, final: State, error: JobError | None) -> None:
+        self.check()
+        job = self.job.evolve(duration_seconds=_since(self.job.started_at))
+        self.job = self._spool.finish(job, State.PROCESSING, final, error=error)
+        self._lock.discard()
+
+
+def _since(started_at: str | None) -> float | None:
+    if started_at is None:
+        return None
+    started = datetime.fromisoformat(started_at).timestamp()
+    return round(max(0.0, time.time() - started), 3)
+
+
+def claim(spool: Spool, job_id: str, *, timeout: float = 1.0) -> Claim | None:
+    """Claim a pending job; None if it is gone, is held, or was cancelled meanwhile.
+
+    A prober may hold the lock for an instant, hence the `timeout` (seconds).
+    """
+    lock = ExclusiveLock(spool.lock_path(job_id))
+    if not lock.acquire(timeout=timeout):
+        return None
+    point("claim.locked")
+    try:
+        job = spool.read(State.PENDING, job_id)
+        spool.to_processing(job)
+    except FileNotFoundError:
+        lock.release()
+        return None
+    except BaseException:
+        lock.release()
+        raise
+    return Claim(spool, job, lock)
+
+
+def recover(spool: Spool, job_id: str, *, max_attempts: int, waits: Sequence[float] = ()) -> State | None:
+    """Bring a stalled job on: finish its move, give it up, or return it to `pending`.
+
+    Answers the state it is in now, or None if it is not stalled (or gone). Idempotent, and safe to be
+    killed in: each step leaves a state that the next recovery understands.
+    """
+    lock = ExclusiveLock(spool.lock_path(job_id))
+    if not lock.acquire(timeout=0):
+        return None
+    point("recover.locked")
+    try:
+        job = spool.read(State.PROCESSING, job_id)
+    except FileNotFoundError:
+        lock.release()
+        return None
+    except CorruptJob:
+        lock.release()
+        raise
+    try:
+        return _recover_held(Claim(spool, job, lock), spool, max_attempts, waits)
+    finally:
+        lock.release()
+
+
+def _recover_held(claim_held: Claim, spool: Spool, max_attempts: int, waits: Sequence[float]) -> State:
+    job = claim_held.job
+    if job.outcome is not None:
+        spool.roll_forward(job, State.PROCESSING)
+        return State(job.outcome)
+    if claim_held.cancel_requested():
+        claim_held.cancel()
+        return State.CANCELLED
+    if job.boot_id is not None and job.boot_id != boot_id():
+        claim_held.put_back(return_attempt=True)  # the host went down, not the job's fault
+        return State.PENDING
+    if job.attempts >= max_attempts:
+        claim_held.fail(_gave_up(job))
+        return State.FAILED
+    wait = waits[min(job.attempts, len(waits)) - 1] if waits and job.attempts else 0.0
+    claim_held.put_back(wait=wait)
+    return State.PENDING
+
+
+def _gave_up(job: Job) -> JobError:
+    reason = job.error.message if job.error else "The runner died"
+    return JobError(type="runner_died", message=f"Given up after {job.attempts} attempts. {reason}")
+
+
+def recover_all(spool: Spool, *, max_attempts: int, waits: Sequence[float] = ()) -> int:
+    """Recover every stalled job; answers how many went back to `pending`."""
+    states = [recover(spool, job_id, max_attempts=max_attempts, waits=waits) for job_id in spool.ids(State.PROCESSING)]
+    return states.count(State.PENDING)

@@ -1,0 +1,272 @@
+"""Files that are either whole or absent: the only module that writes, renames, syncs and locks.
+
+The rules behind it: a reader must never see half a file, and what was acknowledged must survive a
+power cut. So every write goes to a temporary file, is synced, becomes visible by `link` (a new name)
+or `rename` (a replacement), and the directory that holds the name is synced before anybody is told.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from jobs.crash_points import point
+
+FILE_MODE: Final = 0o640
+DIRECTORY_MODE: Final = 0o750
+
+#: What the kernel answers when there is no room or no working disk. The caller may try again later.
+STORAGE_ERRNOS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EFBIG}
+)
+
+
+def is_storage_error(error: OSError) -> bool:
+    """Whether `error` says that the storage, not the request, is at fault."""
+    return error.errno in STORAGE_ERRNOS
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create(path: Path, content: bytes, temporary: Path, *, name: str = "file") -> None:
+    """Publish a new file at `path`, durably.
+
+    Raises FileExistsError if the name is taken, and OSError from the storage; in both cases nothing
+    that this call wrote stays behind. `temporary` is a directory on the same file system. `name`
+    labels the crash points.
+    """
+    draft = _write_draft(content, temporary, name=name, durable=True)
+    try:
+        os.link(draft, path)
+        point(f"{name}.linked")
+        _sync_new_name(path)
+    finally:
+        _remove(draft)
+    point(f"{name}.synced")
+
+
+def replace(path: Path, content: bytes, temporary: Path, *, durable: bool = True, name: str = "file") -> None:
+    """Put `content` in place of whatever is at `path`; readers see the old bytes or the new ones.
+
+    With `durable=False` (progress, previews) nothing is synced: after a power cut the file may be old.
+    """
+    draft = _write_draft(content, temporary, name=name, durable=durable)
+    try:
+        os.rename(draft, path)
+    except OSError:
+        _remove(draft)
+        raise
+    point(f"{name}.renamed")
+    if durable:
+        sync_directory(path.parent)
+        point(f"{name}.synced")
+
+
+def move(source: Path, target: Path, *, name: str = "move") -> None:
+    """Rename between two directories of one file system, durably; the target directory is synced first."""
+    point(f"{name}.before")
+    os.rename(source, target)
+    point(f"{name}.renamed")
+    sync_directory(target.parent)
+    point(f"{name}.target_synced")
+    sync_directory(source.parent)
+
+
+def unlink(path: Path, *, missing_ok: bool = True) -> bool:
+    """Remove `path` durably; answer whether it was there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        if not missing_ok:
+            raise
+        return False
+    sync_directory(path.parent)
+    return True
+
+
+def read(path: Path, *, limit: int | None = None) -> bytes:
+    """The bytes of a regular file.
+
+    Never follows a symbolic link and never blocks on a FIFO or device. Raises FileNotFoundError,
+    ValueError for anything but a regular file or for more than `limit` bytes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        if limit is not None and status.st_size > limit:
+            raise ValueError(f"{status.st_size} bytes are more than the {limit} that are allowed")
+        return _read_all(descriptor, status.st_size + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _read_all(descriptor: int, hint: int) -> bytes:
+    """Read to the end; one call where the size is as expected."""
+    data = os.read(descriptor, hint)
+    if len(data) < hint:
+        return data
+    parts = [data]
+    while data := os.read(descriptor, 1 << 20):
+        parts.append(data)
+    return b"".join(parts)
+
+
+def _write_draft(content: bytes, temporary: Path, *, name: str, durable: bool) -> Path:
+    draft = temporary / f"{os.getpid()}-{uuid4().hex}"
+    point(f"{name}.before")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        _write_all(descriptor, content)
+        point(f"{name}.written")
+        if durable:
+            os.fsync(descriptor)
+    except BaseException:
+        _remove(draft)
+        raise
+    finally:
+        os.close(descriptor)
+    point(f"{name}.draft_synced")
+    return draft
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _sync_new_name(path: Path) -> None:
+    """Sync the directory of a name just linked; take the name back if that fails."""
+    try:
+        sync_directory(path.parent)
+    except OSError:
+        _remove(path)
+        with suppress(OSError):  # the first error is the one to report
+            sync_directory(path.parent)
+        raise
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def sweep(temporary: Path) -> int:
+    """Remove drafts whose writer is gone; answer how many. Drafts are named by their writer's pid."""
+    removed = 0
+    for entry in os.scandir(temporary):
+        writer = entry.name.partition("-")[0]
+        if not (writer.isdigit() and _is_running(int(writer))):
+            _remove(Path(entry.path))
+            removed += 1
+    return removed
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class ExclusiveLock:
+    """An advisory lock that ends with its process, however the process ends.
+
+    The kernel drops a flock when the last descriptor closes, so "is it held" needs no clock and no
+    heartbeat. The settings of filelock are deliberate: `thread_local=False` so that any thread of the
+    holder may release it, `fallback_to_soft=False` so that a file system without flock is an error
+    and not a silent lease.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+        self._lock = FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False, on_acquired=self._remember)
+
+    def _remember(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def acquire(self, timeout: float = 0) -> bool:
+        """Take the lock within `timeout` seconds; False if another process holds it."""
+        try:
+            self._lock.acquire(timeout=timeout, poll_interval=0.01)
+        except Timeout:
+            return False
+        return True
+
+    def is_intact(self) -> bool:
+        """Whether the file at `path` is still the one that is locked (nobody removed it by hand)."""
+        if not self._lock.is_locked:
+            return False
+        try:
+            here = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        mine = os.fstat(self._descriptor)
+        return (here.st_dev, here.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def discard(self) -> None:
+        """Remove the lock file while holding it, then let go. Waiters notice and open a new one."""
+        _remove(self.path)
+        self.release()
+
+    def release(self) -> None:
+        """Let go; the file stays, since removing it would let two holders in."""
+        self._lock.release(force=True)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock at `path`.
+
+    Probes with a shared lock on a read-only descriptor, so that probes do not disturb each other
+    and work on a read-only file system; the file is never created.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def ring(path: Path) -> None:
+    """Open a file for writing and close it again: an event for whoever watches its directory."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+
+
+@contextmanager
+def locked_counter(path: Path) -> Iterator[int]:
+    """Hold a descriptor of a small file under an exclusive flock: a counter that all processes share."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)

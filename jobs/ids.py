@@ -1,0 +1,111 @@
+"""Ids: which names are legal, and the order of acceptance that they carry.
+
+Every job has an *order*, a UUID in the version-7 layout (RFC 9562): 48 bits of milliseconds, 12 bits
+of sub-millisecond, 62 random bits. Sorted orders are the order of acceptance, over all processes and
+across clock steps. A job that came over HTTP uses its order as its id; a dropped file may bring an id
+of its own. Image ids are built from the order, so the path of an image follows from its id alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from uuid import UUID, uuid5
+
+from jobs.files import locked_counter
+
+JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+IMAGE_ID: Final = re.compile(r"img_[0-9a-f]{32}_[1-8]", re.ASCII)
+#: The namespace of ids that are derived from a dropped file.
+_DROP_NAMESPACE: Final = UUID("5d0c7d3e-6a0f-4b7e-9d52-1f6f3c0a8b11")
+_TICKS_PER_MILLISECOND: Final = 4096
+
+
+def is_job_id(text: str) -> bool:
+    """Whether `text` may name a job, and so a file."""
+    return JOB_ID.fullmatch(text) is not None
+
+
+def is_image_id(text: str) -> bool:
+    """Whether `text` may name an image, and so a file."""
+    return IMAGE_ID.fullmatch(text) is not None
+
+
+def is_order(text: str) -> bool:
+    """Whether `text` is a UUID in the version-7 layout, written in the usual way."""
+    return len(text) == 36 and text[14] == "7" and text[8] == text[13] == text[18] == text[23] == "-"
+
+
+class OrderClock:
+    """Issues orders that only ever grow, across processes, restarts and steps of the clock.
+
+    The last tick issued (1/4096 ms since the epoch) is kept in a small file under a lock. `now`
+    returns nanoseconds since the epoch.
+    """
+
+    def __init__(self, path: Path, now: Callable[[], int] = time.time_ns) -> None:
+        self._path = path
+        self._now = now
+
+    def issue(self) -> str:
+        """The next order."""
+        with locked_counter(self._path) as descriptor:
+            last = int.from_bytes(os.pread(descriptor, 8, 0), "big")
+            tick = max(self._now() * _TICKS_PER_MILLISECOND // 1_000_000, last + 1)
+            os.pwrite(descriptor, tick.to_bytes(8, "big"), 0)
+        return _order_from_tick(tick)
+
+    def never_before(self, order: str) -> None:
+        """Make later orders sort after `order`; called at start, since the counter itself is not synced."""
+        floor = _tick_of(order)
+        with locked_counter(self._path) as descriptor:
+            if int.from_bytes(os.pread(descriptor, 8, 0), "big") < floor:
+                os.pwrite(descriptor, floor.to_bytes(8, "big"), 0)
+
+
+def _order_from_tick(tick: int) -> str:
+    milliseconds, fraction = divmod(tick, _TICKS_PER_MILLISECOND)
+    value = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | secrets.randbits(62)
+    return str(UUID(int=value))
+
+
+def _tick_of(order: str) -> int:
+    value = UUID(order).int
+    return (value >> 80) * _TICKS_PER_MILLISECOND + (value >> 64 & 0xFFF)
+
+
+def accepted_at(order: str) -> datetime:
+    """When the job with this order was accepted (UTC)."""
+    return datetime.fromtimestamp((UUID(order).int >> 80) / 1000, UTC)
+
+
+def image_id(order: str, number: int) -> str:
+    """The id of image `number` (1..8) of the job with this order: fixed, so that a retry writes the same name."""
+    return f"img_{UUID(order).hex}_{number}"
+
+
+def image_order(identifier: str) -> str:
+    """The order of the job that an image id belongs to."""
+    return str(UUID(identifier[4:36]))
+
+
+def image_folder(identifier: str) -> str:
+    """The folder of an image below the outputs: the UTC date of acceptance, `YYYY/MM/DD`."""
+    return accepted_at(image_order(identifier)).strftime("%Y/%m/%d")
+
+
+def drop_id(name: bytes, inode: int, modified_ns: int, digest: str) -> str:
+    """The id of a dropped file without one: the same drop always gives the same id."""
+    return str(uuid5(_DROP_NAMESPACE, f"{name.hex()}:{inode}:{modified_ns}:{digest}"))
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """RFC 3339 in UTC with milliseconds and `Z`; now, if no moment is given."""
+    moment = moment or datetime.now(UTC)
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

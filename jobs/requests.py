@@ -1,0 +1,237 @@
+"""From untrusted bytes to a job: the one validator for HTTP bodies and dropped files."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET
+from msgspec import inspect as inspect_types
+
+from jobs.catalog import Catalog, ModelEntry
+from jobs.errors import InvalidRequest
+from jobs.ids import timestamp
+from jobs.schema import DroppedRequest, EffectiveSettings, GenerateRequest, Job, RequestSettings
+from jobs.strict_json import parse_object
+
+#: Seeds drawn by us stay below 2**32: easy to read aloud, and safe in JavaScript clients.
+_DRAWN_SEEDS: Final = 2**32
+
+
+Request = TypeVar("Request", bound=GenerateRequest)
+
+
+class RequestValidator:
+    """Checks requests against the schema and the catalog, and makes jobs of them."""
+
+    def __init__(self, catalog: Catalog, prompt_limit: int) -> None:
+        self.catalog = catalog
+        self._prompt_limit = prompt_limit
+
+    def generate(self, raw: bytes) -> GenerateRequest:
+        """The body of `POST /generate`; raises InvalidRequest."""
+        return self._checked(parse_object(raw), GenerateRequest)
+
+    def dropped(self, raw: bytes) -> DroppedRequest:
+        """The content of a dropped file; raises InvalidRequest."""
+        return self._checked(parse_object(raw), DroppedRequest)
+
+    def job(self, request: GenerateRequest, *, job_id: str, order: str, source: Literal["http", "file"]) -> Job:
+        """The job that a valid request asks for, with its effective settings; draws the seed if none was given."""
+        key = self._known_model(request.model_id)
+        entry = self.catalog.models[key]
+        return Job(
+            id=job_id,
+            order=order,
+            source=source,
+            model_id=key,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt or None,
+            settings=sent_settings(request.settings),
+            effective_settings=_effective(request.settings, entry),
+            callback_steps=_callback_steps(request.settings, entry),
+            warnings=_warnings(request, key, entry),
+            created_at=timestamp(),
+        )
+
+    def _checked(self, document: dict[str, Any], kind: type[Request]) -> Request:
+        _require(document, "model_id", "prompt")
+        try:
+            request = msgspec.convert(document, kind)
+        except msgspec.ValidationError as error:
+            raise _explain(error, document, kind) from error
+        self._check_prompt("prompt", request.prompt)
+        if not request.prompt.strip():
+            raise InvalidRequest("prompt is blank; describe the image.", "prompt")
+        self._check_prompt("negative_prompt", request.negative_prompt or "")
+        key = self._known_model(request.model_id)
+        self._require_weights(key)
+        _check_limits(request.settings, key, self.catalog.models[key])
+        return request
+
+    def _check_prompt(self, field: str, text: str) -> None:
+        if len(text) > self._prompt_limit:
+            raise InvalidRequest(
+                f"{field} has {len(text)} characters; at most {self._prompt_limit} are allowed.", field
+            )
+
+    def _known_model(self, name: str) -> str:
+        key = self.catalog.key(name)
+        if key is None:
+            raise InvalidRequest(
+                f"model_id is {name!r}; it must be one of {', '.join(self.catalog.models)}.", "model_id"
+            )
+        return key
+
+    def _require_weights(self, key: str) -> None:
+        if not self.catalog.is_available(key):
+            here = ", ".join(self.catalog.available()) or "none"
+            raise InvalidRequest(
+                f"model_id is {key!r}, whose weights are not on this machine; available now: {here}. "
+                f"The operator can fetch them with: python -m runner.models pull {key}",
+                "model_id",
+            )
+
+
+def sent_settings(settings: RequestSettings) -> dict[str, Any]:
+    """The settings as they were sent, without those that were not."""
+    given: dict[str, Any] = msgspec.to_builtins(settings)
+    given.pop("callback", None)
+    return given
+
+
+def _require(document: dict[str, Any], *names: str) -> None:
+    missing = [name for name in names if name not in document]
+    if missing:
+        raise InvalidRequest(f"Missing required fields: {', '.join(missing)}.", missing[0])
+
+
+def _effective(settings: RequestSettings, entry: ModelEntry) -> EffectiveSettings:
+    values = msgspec.to_builtins(entry.defaults)
+    limit = entry.limits.max_sequence_length
+    values["max_sequence_length"] = min(values["max_sequence_length"], limit)
+    given = sent_settings(settings)
+    values.update({name: value for name, value in given.items() if name in values})
+    values["seed"] = _seed(settings)
+    return msgspec.convert(values, EffectiveSettings)
+
+
+def _seed(settings: RequestSettings) -> int:
+    if settings.seed is UNSET or settings.seed is None or settings.seed == -1:
+        return secrets.randbelow(_DRAWN_SEEDS)
+    return settings.seed
+
+
+def _callback_steps(settings: RequestSettings, entry: ModelEntry) -> int | None:
+    if not entry.capabilities.callback_steps or settings.callback_steps is UNSET:
+        return None
+    return settings.callback_steps
+
+
+def _warnings(request: GenerateRequest, key: str, entry: ModelEntry) -> list[str]:
+    found = []
+    if request.negative_prompt and not entry.capabilities.negative_prompt:
+        found.append(f"negative_prompt is ignored: {key} does not support it.")
+    if request.settings.callback is not UNSET:
+        found.append("settings.callback is ignored: a function cannot be sent; poll the status instead.")
+    if request.settings.callback_steps not in (UNSET, None) and not entry.capabilities.callback_steps:
+        found.append(f"settings.callback_steps is ignored: {key} does not support it.")
+    return found
+
+
+def _check_limits(settings: RequestSettings, key: str, entry: ModelEntry) -> None:
+    """Compare what was sent with what the model can make."""
+    limits = entry.limits
+    _check_most(settings.num_inference_steps, "num_inference_steps", 1, limits.max_steps, key)
+    _check_most(settings.guidance_scale, "guidance_scale", 0, limits.max_guidance_scale, key)
+    _check_most(settings.max_sequence_length, "max_sequence_length", 1, limits.max_sequence_length, key)
+    effective = _effective(settings, entry)
+    for field, side in (("height", effective.height), ("width", effective.width)):
+        if not limits.min_side <= side <= limits.max_side or side % limits.size_multiple:
+            raise InvalidRequest(
+                f"settings.{field} is {side}; {key} needs a multiple of {limits.size_multiple} "
+                f"from {limits.min_side} to {limits.max_side}.",
+                f"settings.{field}",
+            )
+    if effective.height * effective.width > limits.max_pixels:
+        raise InvalidRequest(
+            f"settings.width x settings.height is {effective.width}x{effective.height}; "
+            f"{key} can make at most {limits.max_pixels} pixels.",
+            "settings.width",
+        )
+
+
+def _check_most(value: float | msgspec.UnsetType, field: str, least: float, most: float, key: str) -> None:
+    if value is not UNSET and value > most:
+        raise InvalidRequest(f"settings.{field} is {value}; {key} allows {least:g} to {most:g}.", f"settings.{field}")
+
+
+# --- Sentences for what msgspec finds -------------------------------------------------------------
+
+_PATH: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+
+
+def _explain(error: msgspec.ValidationError, document: dict[str, Any], kind: type) -> InvalidRequest:
+    """A sentence with the field, its value and what would be right."""
+    text = str(error)
+    match = _PATH.search(text)
+    path = match["path"] if match else ""
+    if text.startswith("Object contains unknown field"):
+        return _unknown_field(document, path, kind)
+    return InvalidRequest(f"{path} is {_shown(_value(document, path))}; it must be {_expected(kind, path)}.", path)
+
+
+def _unknown_field(document: dict[str, Any], path: str, kind: type) -> InvalidRequest:
+    owner: Any = RequestSettings if path == "settings" else kind
+    name = next(key for key in (_value(document, path) if path else document) if key not in owner.__struct_fields__)
+    where = f"{path}.{name}" if path else name
+    known = ", ".join(owner.__struct_fields__)
+    return InvalidRequest(f"{where} is not a known field; {path or 'a job'} may have: {known}.", where)
+
+
+def _value(document: Any, path: str) -> Any:
+    for name in path.split("."):
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _expected(kind: type, path: str) -> str:
+    """What the field at `path` may be, in words, from its declared type."""
+    described: Any = inspect_types.type_info(kind)
+    for name in path.split("."):
+        described = next(item for item in described.fields if item.encode_name == name).type
+        described = _significant(described)
+    return _in_words(described)
+
+
+def _significant(described: Any) -> Any:
+    """The part of a union that a client should send."""
+    options = getattr(described, "types", (described,))
+    plain = [_unwrapped(option) for option in options]
+    return next(option for option in plain if not isinstance(option, inspect_types.NoneType))
+
+
+def _unwrapped(described: Any) -> Any:
+    return described.type if isinstance(described, inspect_types.Metadata) else described
+
+
+def _in_words(described: Any) -> str:
+    match described:
+        case inspect_types.IntType():
+            return f"a whole number from {described.ge} to {described.le}"
+        case inspect_types.FloatType():
+            return f"a number from {described.ge:g} to {described.le:g}"
+        case inspect_types.StrType(pattern=str()):
+            return "a name of 1 to 64 letters, digits, - and _"
+        case inspect_types.StrType():
+            return "a text that is not empty" if described.min_length else "a text"
+        case _:
+            return "an object"

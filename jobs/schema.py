@@ -1,0 +1,172 @@
+"""What a request and a job are: the fields, their types and their limits, once for HTTP and dropped files."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+SCHEMA_VERSION: Final = 1
+MAX_IMAGES: Final = 8
+MAX_SEED: Final = 2**63 - 1
+
+
+class State(StrEnum):
+    """Where a job is; the name of its directory in the spool."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a job in this state never changes again."""
+        return self in FINAL_STATES
+
+
+FINAL_STATES: Final = (State.COMPLETED, State.FAILED, State.CANCELLED)
+
+
+class RequestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `settings` of a request. Narrower limits may come from the model's entry in the catalog."""
+
+    num_images: Annotated[int, Meta(ge=1, le=MAX_IMAGES, description="Images per job")] | UnsetType = UNSET
+    num_inference_steps: (
+        Annotated[int, Meta(ge=1, le=1000, description="Denoising steps; the model may allow fewer")] | UnsetType
+    ) = UNSET
+    guidance_scale: Annotated[float, Meta(ge=0, le=100, description="How closely to follow the prompt")] | UnsetType = (
+        UNSET
+    )
+    height: Annotated[int, Meta(ge=8, le=16384, description="Image height in pixels")] | UnsetType = UNSET
+    width: Annotated[int, Meta(ge=8, le=16384, description="Image width in pixels")] | UnsetType = UNSET
+    max_sequence_length: (
+        Annotated[int, Meta(ge=1, le=512, description="Tokens of the prompt that are read; the model may allow fewer")]
+        | UnsetType
+    ) = UNSET
+    seed: (
+        Annotated[
+            int, Meta(ge=-1, le=MAX_SEED, description="Image k uses seed + k - 1; -1, null or absent: drawn at random")
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    callback_steps: (
+        Annotated[int, Meta(ge=1, le=1000, description="How many steps lie between two progress reports")]
+        | None
+        | UnsetType
+    ) = UNSET
+    callback: Annotated[Any, Meta(description="Accepted and ignored, with a warning")] = UNSET
+
+
+class GenerateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /generate`."""
+
+    model_id: Annotated[str, Meta(description="A key of the catalog, or the model's hub id")]
+    prompt: Annotated[str, Meta(min_length=1, description="What the image shows")]
+    negative_prompt: Annotated[str, Meta(description="What to avoid, where the model supports it")] | None = None
+    settings: RequestSettings = msgspec.field(default_factory=RequestSettings)
+
+
+class DroppedRequest(GenerateRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A dropped file: the same body, and optionally the job's own id."""
+
+    id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="The id that the job shall have")] | None = (
+        None
+    )
+
+
+class EffectiveSettings(Struct, frozen=True, kw_only=True):
+    """The settings that a job really runs with: the request's, completed by the catalog's defaults."""
+
+    num_images: int
+    num_inference_steps: int
+    guidance_scale: float
+    height: int
+    width: int
+    max_sequence_length: int
+    seed: int
+
+
+class JobError(Struct, frozen=True, kw_only=True):
+    """Why a job failed: a stable word for programs and a sentence for people."""
+
+    type: str
+    message: str
+
+
+class Job(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """One job, as its file holds it. Its status is the directory that the file lies in.
+
+    Times are RFC 3339 in UTC, durations seconds.
+    """
+
+    schema: Literal[1] = SCHEMA_VERSION
+    id: str
+    #: UUIDv7 of its acceptance: sorts jobs first come, first served, and dates its images.
+    order: str
+    source: Literal["http", "file"]
+    model_id: str
+    prompt: str
+    negative_prompt: str | None = None
+    #: As sent.
+    settings: dict[str, Any] = {}
+    effective_settings: EffectiveSettings
+    callback_steps: int | None = None
+    warnings: list[str] = []
+    created_at: str
+    #: Attempts begun, counted on disk before the device is touched.
+    attempts: int = 0
+    #: The first start.
+    started_at: str | None = None
+    completed_at: str | None = None
+    #: Start of the first attempt to the end.
+    duration_seconds: float | None = None
+    #: Not to be claimed before this time (seconds since the epoch); set after a crash.
+    not_before: float = 0.0
+    #: Written before the file moves to its final directory, so that recovery can finish the move.
+    outcome: Literal["completed", "failed", "cancelled"] | None = None
+    #: The last error; the reason where the outcome is `failed`.
+    error: JobError | None = None
+    #: The job that this one repeats.
+    retry_of: str | None = None
+    #: Kernel boot during which the last attempt began; tells a power cut from a crashing job.
+    boot_id: str | None = None
+
+    def evolve(self, **changes: Any) -> Job:
+        """A copy with some fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
+    def log_context(self) -> dict[str, Any]:
+        """Fields for structured logs."""
+        return {"job_id": self.id, "model_id": self.model_id, "attempt": self.attempts}
+
+
+class Phase(StrEnum):
+    """What the worker is doing with a job; exactly one progress flag of the API is true for each."""
+
+    PREPARING = "preparing"
+    LOADING_MODEL = "loading_model"
+    GENERATING = "generating"
+    SAVING = "saving"
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a processing job is. Disposable: never synced, and absent or unreadable reads as none."""
+
+    phase: Phase
+    attempt: int
+    image_number: int = 1
+    step: int = 0
+    total_steps: int
+    #: Mean time of a step of this run, once known.
+    step_seconds: float | None = None
+    updated_at: str
+
+
+def encode(record: Struct) -> bytes:
+    """A record as a JSON file: indented, so that people can read the spool."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"

@@ -1,0 +1,300 @@
+"""The spool: every directory name, and every change of a job's state.
+
+A job is one JSON file; the directory it lies in is its status. A change of status is one rename, made
+by whoever holds the job's lock. `docs/spool.md` states the contract for people who read or drop files.
+
+    incoming --adopt--> pending --claim--> processing --finish--> completed | failed | cancelled
+                           ^                   |
+                           +--- recover, put back
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from jobs import files
+from jobs.crash_points import point
+from jobs.errors import CorruptJob, DataDirectoryError, DuplicateJob, JobNotFound, QueueFull, StorageUnavailable
+from jobs.ids import OrderClock, is_job_id, timestamp
+from jobs.schema import FINAL_STATES, Job, JobError, Progress, State, encode
+
+SENTINEL: Final = ".cyberimage"
+_FOLDERS: Final = ("incoming", *State, "rejected", "progress", "cancel", "bell", "tmp")
+#: Look-ups go the way that jobs move, so a job that moves meanwhile is met again further on.
+_LIFE: Final = (State.PENDING, State.PROCESSING, *FINAL_STATES)
+
+
+class Observer(Protocol):
+    """Told of every change after it is durable; the derived index listens here. Must not raise."""
+
+    def job_changed(self, job: Job, state: State) -> None:
+        """`job` is now in `state`."""
+
+
+class Spool:
+    """The spool of one data directory. Holds no open files: safe to use from any thread and process."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        max_pending: int = 10_000,
+        reserve_bytes: int = 0,
+        observer: Observer | None = None,
+    ) -> None:
+        self.data = data
+        self.root = data / "spool"
+        self.outputs = data / "outputs"
+        self.temporary = self.root / "tmp"
+        self.incoming = self.root / "incoming"
+        self.rejected = self.root / "rejected"
+        self.bell = self.root / "bell"
+        self.clock = OrderClock(self.root / "order")
+        self._max_pending = max_pending
+        self._reserve_bytes = reserve_bytes
+        self._observer = observer
+        self._pending_seen = (0.0, 0)
+
+    # --- The data directory -------------------------------------------------------------------
+
+    def prepare(self, *, create_anyway: bool = False) -> None:
+        """Make the directories that are missing.
+
+        Raises DataDirectoryError where the data directory exists without our sentinel file: most
+        likely a volume that is not mounted, and a fresh spool there would hide the real one.
+        """
+        sentinel = self.data / SENTINEL
+        if self.data.exists() and not sentinel.exists() and not create_anyway:
+            raise DataDirectoryError(
+                f"{self.data} exists but holds no {SENTINEL} file: perhaps its volume is not mounted. "
+                "To begin a new data directory there, set CYBERIMAGE_CREATE_DATA=on once."
+            )
+        for folder in (self.data, self.root, *(self.root / name for name in _FOLDERS), self.outputs):
+            folder.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
+        (self.root / "locks").mkdir(mode=0o700, exist_ok=True)
+        if not sentinel.exists():
+            sentinel.write_text("This is a CyberImage data directory.\n", encoding="utf-8")
+            files.sync_directory(self.data)
+
+    # --- Paths --------------------------------------------------------------------------------
+
+    def path(self, state: State, job_id: str) -> Path:
+        """The file of a job in a state; raises JobNotFound for a name that can be no id."""
+        if not is_job_id(job_id):
+            raise JobNotFound(job_id)
+        return self.root / state / f"{job_id}.json"
+
+    def lock_path(self, job_id: str) -> Path:
+        """The lock file of a job."""
+        if not is_job_id(job_id):
+            raise JobNotFound(job_id)
+        return self.root / "locks" / f"{job_id}.lock"
+
+    def _progress_path(self, job_id: str) -> Path:
+        return self.root / "progress" / f"{job_id}.json"
+
+    def _cancel_path(self, job_id: str) -> Path:
+        return self.root / "cancel" / job_id
+
+    # --- Reading ------------------------------------------------------------------------------
+
+    def find(self, job_id: str) -> tuple[State, Job]:
+        """A job and its state; raises JobNotFound, CorruptJob.
+
+        A recovery moves a job backwards, past a reader that looks forwards; hence the second round.
+        """
+        for state in (*_LIFE, *_LIFE):
+            try:
+                return state, self.read(state, job_id)
+            except FileNotFoundError:
+                continue
+        raise JobNotFound(job_id)
+
+    def read(self, state: State, job_id: str) -> Job:
+        """The job file in one state; raises FileNotFoundError, CorruptJob."""
+        path = self.path(state, job_id)
+        try:
+            return msgspec.json.decode(files.read(path), type=Job)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise CorruptJob(f"{state}/{job_id}.json cannot be read as a job: {error}") from error
+
+    def exists(self, job_id: str) -> bool:
+        """Whether a job with this id is in any state."""
+        return any(self.path(state, job_id).exists() for state in (*_LIFE, *_LIFE))
+
+    def ids(self, state: State) -> Iterator[str]:
+        """The ids in a state, in no order."""
+        with os.scandir(self.root / state) as entries:
+            for entry in entries:
+                stem, extension = os.path.splitext(entry.name)
+                if extension == ".json" and is_job_id(stem):
+                    yield stem
+
+    def progress(self, job: Job) -> Progress | None:
+        """How far the current attempt is; None where nothing (or nothing readable, or an old attempt's) is known."""
+        try:
+            progress = msgspec.json.decode(files.read(self._progress_path(job.id)), type=Progress)
+        except (OSError, ValueError):
+            return None
+        return progress if progress.attempt == job.attempts else None
+
+    def is_stalled(self, job_id: str) -> bool:
+        """Whether no living process holds a job that is `processing`."""
+        return not files.is_locked(self.lock_path(job_id))
+
+    # --- Submitting ---------------------------------------------------------------------------
+
+    def submit(self, job: Job) -> None:
+        """Store a new pending job durably; its id must be one that nobody else can choose (its order).
+
+        Raises QueueFull, StorageUnavailable; then nothing is stored.
+        """
+        self.check_room()
+        point("submit.begin")
+        self._create_pending(job)
+        self._changed(job, State.PENDING)
+        self.ring()
+
+    def submit_named(self, job: Job) -> None:
+        """Store a new pending job whose id somebody chose; raises DuplicateJob if it is or was in use."""
+        self.check_room()
+        lock = files.ExclusiveLock(self.lock_path(job.id))
+        if not lock.acquire(timeout=1):
+            raise DuplicateJob(job.id)
+        try:
+            if self.exists(job.id):
+                raise DuplicateJob(job.id)
+            self._create_pending(job)
+        finally:
+            lock.release()
+        self._changed(job, State.PENDING)
+        self.ring()
+
+    def check_room(self) -> None:
+        """Raise QueueFull or StorageUnavailable if no further job can be taken now."""
+        if self.pending_count() >= self._max_pending:
+            raise QueueFull(self._max_pending)
+        if self.free_bytes() < self._reserve_bytes:
+            raise StorageUnavailable(
+                f"Less than the reserve of {self._reserve_bytes >> 20} MiB is free on the disk; nothing was stored."
+            )
+
+    def has_room(self) -> bool:
+        """Whether more free space is left than the reserve."""
+        return self.free_bytes() >= self._reserve_bytes
+
+    def free_bytes(self) -> int:
+        """Free space of the file system, as an ordinary user may use it."""
+        status = os.statvfs(self.root)
+        return status.f_bavail * status.f_frsize
+
+    def pending_count(self) -> int:
+        """How many jobs are pending; at most a second old, since listing a deep queue costs milliseconds."""
+        moment, count = self._pending_seen
+        now = time.monotonic()
+        if now - moment > 1 or count + 100 > self._max_pending:
+            count = sum(1 for _ in self.ids(State.PENDING))
+            self._pending_seen = (now, count)
+        return count
+
+    def ring(self) -> None:
+        """Ring the doorbell of the runner. Only a hint: the runner scans anyway."""
+        files.ring(self.bell / "ring")
+
+    def _create_pending(self, job: Job) -> None:
+        try:
+            files.create(self.path(State.PENDING, job.id), encode(job), self.temporary, name="submit")
+        except FileExistsError as error:
+            raise DuplicateJob(job.id) from error
+        except OSError as error:
+            if files.is_storage_error(error):
+                raise StorageUnavailable(f"The job was not accepted: {error.strerror}.") from error
+            raise
+
+    # --- Cancelling ---------------------------------------------------------------------------
+
+    def cancel(self, job_id: str) -> State:
+        """Cancel a job: at once if it waits, at its next step if it runs. Answers the state found.
+
+        Idempotent; a finished job stays as it is. Raises JobNotFound.
+        """
+        state, _ = self.find(job_id)
+        if state.is_final:
+            return state
+        files.replace(self._cancel_path(job_id), b"", self.temporary, name="cancel")
+        lock = files.ExclusiveLock(self.lock_path(job_id))
+        if lock.acquire():
+            try:
+                self._cancel_idle(job_id)
+            finally:
+                lock.release()
+        self.ring()
+        return self.find(job_id)[0]
+
+    def cancel_requested(self, job_id: str) -> bool:
+        """Whether somebody asked to cancel this job."""
+        return self._cancel_path(job_id).exists()
+
+    def _cancel_idle(self, job_id: str) -> None:
+        state, job = self.find(job_id)
+        if not state.is_final:
+            error = JobError(type="cancelled", message="Cancelled on request")
+            self.finish(job, state, State.CANCELLED, error=error)
+
+    # --- Transitions; the caller holds the job's lock -----------------------------------------
+
+    def to_processing(self, job: Job) -> None:
+        """Move a pending job to `processing`."""
+        files.move(self.path(State.PENDING, job.id), self.path(State.PROCESSING, job.id), name="claim")
+
+    def rewrite(self, job: Job, state: State) -> None:
+        """Replace a job's file where it is."""
+        files.replace(self.path(state, job.id), encode(job), self.temporary, name="rewrite")
+        self._changed(job, state)
+
+    def put_back(self, job: Job) -> None:
+        """Return a processing job to `pending`."""
+        files.replace(self.path(State.PROCESSING, job.id), encode(job), self.temporary, name="put_back")
+        files.move(self.path(State.PROCESSING, job.id), self.path(State.PENDING, job.id), name="put_back.move")
+        self._changed(job, State.PENDING)
+
+    def finish(self, job: Job, state: State, final: State, *, error: JobError | None = None) -> Job:
+        """Write the outcome into the job's file, then move it to its final directory."""
+        done = job.evolve(
+            outcome=final.value,
+            error=error,
+            completed_at=timestamp(),
+        )
+        files.replace(self.path(state, job.id), encode(done), self.temporary, name="final")
+        return self.roll_forward(done, state)
+
+    def roll_forward(self, job: Job, state: State) -> Job:
+        """Finish the move of a job whose outcome is written."""
+        if job.outcome is None:
+            raise ValueError(f"job {job.id} has no outcome")
+        final = State(job.outcome)
+        files.move(self.path(state, job.id), self.path(final, job.id), name="final.move")
+        self._forget(job.id)
+        self._changed(job, final)
+        return job
+
+    def write_progress(self, job_id: str, progress: Progress) -> None:
+        """Replace the progress of a processing job; not synced."""
+        files.replace(
+            self._progress_path(job_id), msgspec.json.encode(progress), self.temporary, durable=False, name="progress"
+        )
+
+    def _forget(self, job_id: str) -> None:
+        """Remove what only a living job needs."""
+        for path in (self._progress_path(job_id), self._cancel_path(job_id)):
+            path.unlink(missing_ok=True)
+
+    def _changed(self, job: Job, state: State) -> None:
+        if self._observer is not None:
+            self._observer.job_changed(job, state)

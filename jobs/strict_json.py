@@ -1,0 +1,92 @@
+"""JSON as strangers send it, read without surprises.
+
+The standard parser accepts NaN, infinite numbers, duplicate keys (the last wins), lone surrogates and
+UTF-16, and answers deep nesting with RecursionError. All of these are refused here, with a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final, NoReturn
+
+from jobs.errors import InvalidRequest
+
+#: The largest request body or dropped file, in bytes.
+SIZE_LIMIT: Final = 64 * 1024
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object in `raw`; raises InvalidRequest saying what is wrong."""
+    text = _decode(raw)
+    try:
+        document = json.loads(
+            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(
+            f"The body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from error
+    except RecursionError as error:
+        raise InvalidRequest("The JSON is nested too deeply; a job needs two levels.") from error
+    except ValueError as error:  # a whole number of more digits than Python converts
+        raise InvalidRequest(f"The JSON holds a number that cannot be read: {error}.") from error
+    if not isinstance(document, dict):
+        raise InvalidRequest(f'The body must be a JSON object, like {{"prompt": "..."}}, not {_kind(document)}.')
+    return document
+
+
+def is_incomplete(raw: bytes) -> bool:
+    """Whether `raw` could be the beginning of a valid file: it does not parse, and the fault is at its end."""
+    try:
+        json.loads(raw.decode("utf-8-sig", errors="strict"))
+    except UnicodeDecodeError as error:
+        return error.end >= len(raw)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _decode(raw: bytes) -> str:
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The body is not UTF-8: byte {error.start} is {raw[error.start]:#04x}.") from error
+    if not text.strip():
+        raise InvalidRequest("The body is empty; it must be a JSON object.")
+    return text
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        _refuse_odd_text(key, "A key")
+        if key in result:
+            raise InvalidRequest(f"The key {key!r} appears twice; send it once.", key)
+        if isinstance(value, str):
+            _refuse_odd_text(value, key)
+        result[key] = value
+    return result
+
+
+def _refuse_odd_text(text: str, name: str) -> None:
+    if "\x00" in text:
+        raise InvalidRequest(f"{name} contains a NUL character; remove it.", name)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidRequest(f"{name} contains half of a surrogate pair, which is not text; remove it.", name)
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise InvalidRequest(f"{word} is not a JSON number; send a finite number.")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise InvalidRequest(f"The number {digits} is too large; send a finite number.")
+    return number
+
+
+def _kind(value: object) -> str:
+    names = {list: "an array", str: "a string", bool: "true or false", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

@@ -1,0 +1,1 @@
+"""Finished images: the PNG files, their sidecars and the gallery over them."""

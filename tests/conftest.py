@@ -1,0 +1,66 @@
+"""Fixtures that every test may use. No test sees the operator's environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobs.catalog import Capabilities, Catalog, Defaults, Limits, ModelEntry
+from jobs.requests import RequestValidator
+from jobs.schema import Job
+from jobs.spool import Spool
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away the settings of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.startswith(("CYBERIMAGE_", "OPENAI_")) or name == "PORT":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """An empty, prepared spool."""
+    spool = Spool(tmp_path / "data")
+    spool.prepare()
+    return spool
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    """A catalog with an available `tiny` model and a `far` one whose weights are not here."""
+    weights = tmp_path / "models"
+    (weights / "tiny").mkdir(parents=True)
+    (weights / "tiny" / "model_index.json").write_text("{}", encoding="utf-8")
+    tiny = ModelEntry(
+        id="example/tiny",
+        description="for tests",
+        defaults=Defaults(num_inference_steps=4, guidance_scale=3.0, height=64, width=64, max_sequence_length=64),
+        limits=Limits(min_side=16, max_side=128, size_multiple=8, max_steps=50, max_sequence_length=128),
+        capabilities=Capabilities(negative_prompt=True, callback_steps=True),
+    )
+    far = ModelEntry(id="example/far", description="not here")
+    return Catalog({"tiny": tiny, "far": far}, "tiny", tmp_path, weights)
+
+
+@pytest.fixture
+def validator(catalog: Catalog) -> RequestValidator:
+    """A validator over the test catalog."""
+    return RequestValidator(catalog, prompt_limit=500)
+
+
+@pytest.fixture
+def new_job(spool: Spool, validator: RequestValidator) -> Callable[..., Job]:
+    """Make a valid job; `job_id` defaults to its order, as over HTTP."""
+
+    def make(job_id: str | None = None, body: bytes = b'{"model_id": "tiny", "prompt": "a castle"}') -> Job:
+        order = spool.clock.issue()
+        return validator.job(validator.generate(body), job_id=job_id or order, order=order, source="http")
+
+    return make
