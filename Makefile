@@ -1,0 +1,65 @@
+# `make` alone lists the targets. Every target does its own set-up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CyberImage needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[runner,dev]'
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## make the virtual environment and install the pinned packages
+
+.PHONY: demo
+demo: $(READY) ## draw a first picture with the demo model, over the real API
+	$(BIN)/python examples/demo.py $(ARGS)
+
+.PHONY: run
+run: $(READY) ## start the API and the runner (the Procfile) and stay
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start --port $${PORT:-5050}
+
+.PHONY: test
+test: check $(READY) ## lint, types, import rules and all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(READY) ## lint, types and import rules only
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: faults
+faults: $(READY) ## the long form of the fault tests: full crash sweeps, random kills, power cuts
+	$(BIN)/python -m pytest -m long --timeout 3600 tests/faults $(ARGS)
+
+.PHONY: bench
+bench: $(READY) ## measure the figures of docs/performance.md, quickly (under 5 minutes)
+	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: bench-full
+bench-full: $(READY) ## measure them all, with 100,000 and 1,000,000 jobs and images
+	$(BIN)/python -m bench --full $(ARGS)
+
+.PHONY: models
+models: $(READY) ## list the models of the catalog; `make models ARGS="pull flux-1"` fetches one
+	$(BIN)/python -m runner.models $(or $(ARGS),list)
+
+.PHONY: screenshots
+screenshots: $(READY) ## pictures of the web page, into ./screenshots (needs Chromium)
+	$(BIN)/python -m tests.browser.screenshots
+
+.PHONY: clean
+clean: ## remove the virtual environment and caches; var/ (your jobs and images) stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
