@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -87,7 +87,7 @@ class Program:
         """What it has printed."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -118,10 +118,6 @@ class ApiProcess(Program):
     """The API and how to reach it."""
 
     base = ""
-
-    def __enter__(self) -> ApiProcess:
-        self.start()
-        return self
 
     def wait_until_ready(self) -> None:
         """Wait for the first answer."""
