@@ -129,11 +129,14 @@ def claim(spool: Spool, job_id: str, *, timeout: float = 1.0) -> Claim | None:
     return Claim(spool, job, lock)
 
 
-def recover(spool: Spool, job_id: str, *, max_attempts: int, waits: Sequence[float] = ()) -> State | None:
+def recover(
+    spool: Spool, job_id: str, *, max_attempts: int, waits: Sequence[float] = (), error: JobError | None = None
+) -> State | None:
     """Bring a stalled job on: finish its move, give it up, or return it to `pending`.
 
     Answers the state it is in now, or None if it is not stalled (or gone). Idempotent, and safe to be
-    killed in: each step leaves a state that the next recovery understands.
+    killed in: each step leaves a state that the next recovery understands. `error` says why its holder
+    died, where the caller knows.
     """
     lock = ExclusiveLock(spool.lock_path(job_id))
     if not lock.acquire(timeout=0):
@@ -148,12 +151,14 @@ def recover(spool: Spool, job_id: str, *, max_attempts: int, waits: Sequence[flo
         lock.release()
         raise
     try:
-        return _recover_held(Claim(spool, job, lock), spool, max_attempts, waits)
+        return _recover_held(Claim(spool, job, lock), spool, max_attempts, waits, error)
     finally:
         lock.release()
 
 
-def _recover_held(claim_held: Claim, spool: Spool, max_attempts: int, waits: Sequence[float]) -> State:
+def _recover_held(
+    claim_held: Claim, spool: Spool, max_attempts: int, waits: Sequence[float], error: JobError | None
+) -> State:
     job = claim_held.job
     if job.outcome is not None:
         spool.roll_forward(job, State.PROCESSING)
@@ -164,17 +169,28 @@ def _recover_held(claim_held: Claim, spool: Spool, max_attempts: int, waits: Seq
     if job.boot_id is not None and job.boot_id != boot_id():
         claim_held.put_back(return_attempt=True)  # the host went down, not the job's fault
         return State.PENDING
+    return retry_or_fail(claim_held, max_attempts=max_attempts, waits=waits, error=error)
+
+
+def retry_or_fail(
+    held: Claim, *, max_attempts: int, waits: Sequence[float] = (), error: JobError | None = None
+) -> State:
+    """End an attempt that crashed: back to `pending` for another one after a wait, or `failed` after the last."""
+    job = held.job
+    error = error or job.error
     if job.attempts >= max_attempts:
-        claim_held.fail(_gave_up(job))
+        held.fail(_gave_up(job, error))
         return State.FAILED
     wait = waits[min(job.attempts, len(waits)) - 1] if waits and job.attempts else 0.0
-    claim_held.put_back(wait=wait)
+    held.put_back(wait=wait, error=error)
     return State.PENDING
 
 
-def _gave_up(job: Job) -> JobError:
-    reason = job.error.message if job.error else "The runner died"
-    return JobError(type="runner_died", message=f"Given up after {job.attempts} attempts. {reason}")
+def _gave_up(job: Job, error: JobError | None) -> JobError:
+    reason = error.message if error else "The runner died."
+    return JobError(
+        type=error.type if error else "runner_died", message=f"Given up after {job.attempts} attempts. {reason}"
+    )
 
 
 def recover_all(spool: Spool, *, max_attempts: int, waits: Sequence[float] = ()) -> int:
