@@ -66,3 +66,7 @@ class CatalogError(CyberImageError):
 
 class DataDirectoryError(CyberImageError):
     """The data directory is not one of ours, or cannot be used."""
+
+
+class IndexUnavailable(CyberImageError):
+    """The derived index is being built or cannot be read now; the files themselves are not affected."""
