@@ -100,20 +100,38 @@ def unlink(path: Path, *, missing_ok: bool = True) -> bool:
     return True
 
 
+class NotRegularFile(ValueError):
+    """The path leads to something that is not a regular file."""
+
+
+class FileTooLarge(ValueError):
+    """The file is larger than its reader allows."""
+
+
 def read(path: Path, *, limit: int | None = None) -> bytes:
     """The bytes of a regular file.
 
     Never follows a symbolic link and never blocks on a FIFO or device. Raises FileNotFoundError,
-    ValueError for anything but a regular file or for more than `limit` bytes.
+    NotRegularFile, FileTooLarge (for more than `limit` bytes).
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    return read_with_status(path, limit=limit)[0]
+
+
+def read_with_status(path: Path, *, limit: int | None = None) -> tuple[bytes, os.stat_result]:
+    """As `read`, with the state of the file just before it was read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
+            raise NotRegularFile("not a regular file") from error
+        raise
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError("not a regular file")
+            raise NotRegularFile("not a regular file")
         if limit is not None and status.st_size > limit:
-            raise ValueError(f"{status.st_size} bytes are more than the {limit} that are allowed")
-        return _read_all(descriptor, status.st_size + 1)
+            raise FileTooLarge(f"{status.st_size} bytes are more than the {limit} that are allowed")
+        return _read_all(descriptor, status.st_size + 1), status
     finally:
         os.close(descriptor)
 

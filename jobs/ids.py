@@ -100,9 +100,14 @@ def image_folder(identifier: str) -> str:
     return accepted_at(image_order(identifier)).strftime("%Y/%m/%d")
 
 
-def drop_id(name: bytes, inode: int, modified_ns: int, digest: str) -> str:
-    """The id of a dropped file without one: the same drop always gives the same id."""
-    return str(uuid5(_DROP_NAMESPACE, f"{name.hex()}:{inode}:{modified_ns}:{digest}"))
+def drop_id(name: bytes, status: os.stat_result, digest: str) -> str:
+    """The id of one dropped file: the same drop always gives the same id, a new drop another one.
+
+    The time of the last inode change is part of it, since a second copy of a file may get the inode
+    number, and with `cp -p` also the modification time, of the first.
+    """
+    parts = (name.hex(), status.st_ino, status.st_mtime_ns, status.st_ctime_ns, digest)
+    return str(uuid5(_DROP_NAMESPACE, ":".join(map(str, parts))))
 
 
 def timestamp(moment: datetime | None = None) -> str:

@@ -37,9 +37,17 @@ class RequestValidator:
 
     def dropped(self, raw: bytes) -> DroppedRequest:
         """The content of a dropped file; raises InvalidRequest."""
-        return self._checked(parse_object(raw), DroppedRequest)
+        return self._checked(parse_object(raw, "file"), DroppedRequest)
 
-    def job(self, request: GenerateRequest, *, job_id: str, order: str, source: Literal["http", "file"]) -> Job:
+    def job(
+        self,
+        request: GenerateRequest,
+        *,
+        job_id: str,
+        order: str,
+        source: Literal["http", "file"],
+        drop: str | None = None,
+    ) -> Job:
         """The job that a valid request asks for, with its effective settings; draws the seed if none was given."""
         key = self._known_model(request.model_id)
         entry = self.catalog.models[key]
@@ -47,6 +55,7 @@ class RequestValidator:
             id=job_id,
             order=order,
             source=source,
+            drop=drop,
             model_id=key,
             prompt=request.prompt,
             negative_prompt=request.negative_prompt or None,

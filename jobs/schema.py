@@ -109,6 +109,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: UUIDv7 of its acceptance: sorts jobs first come, first served, and dates its images.
     order: str
     source: Literal["http", "file"]
+    #: Which dropped file it came from (`ids.drop_id`), so that adopting that file again is recognised.
+    drop: str | None = None
     model_id: str
     prompt: str
     negative_prompt: str | None = None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -35,6 +36,17 @@ class Observer(Protocol):
 
     def job_changed(self, job: Job, state: State) -> None:
         """`job` is now in `state`."""
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """Raise StorageUnavailable where the disk refuses to store a job."""
+    try:
+        yield
+    except OSError as error:
+        if not files.is_storage_error(error):
+            raise
+        raise StorageUnavailable(f"The job was not accepted: {error.strerror}.") from error
 
 
 class Spool:
@@ -163,9 +175,11 @@ class Spool:
 
     def submit_named(self, job: Job) -> None:
         """Store a new pending job whose id somebody chose; raises DuplicateJob if it is or was in use."""
+        if self.exists(job.id):
+            raise DuplicateJob(job.id)
         self.check_room()
         lock = files.ExclusiveLock(self.lock_path(job.id))
-        if not lock.acquire(timeout=1):
+        if not self._acquired(lock):
             raise DuplicateJob(job.id)
         try:
             if self.exists(job.id):
@@ -207,15 +221,19 @@ class Spool:
         """Ring the doorbell of the runner. Only a hint: the runner scans anyway."""
         files.ring(self.bell / "ring")
 
+    @staticmethod
+    def _acquired(lock: files.ExclusiveLock) -> bool:
+        with _storage_errors():
+            return lock.acquire(timeout=1)
+
     def _create_pending(self, job: Job) -> None:
-        try:
-            files.create(self.path(State.PENDING, job.id), encode(job), self.temporary, name="submit")
-        except FileExistsError as error:
-            raise DuplicateJob(job.id) from error
-        except OSError as error:
-            if files.is_storage_error(error):
-                raise StorageUnavailable(f"The job was not accepted: {error.strerror}.") from error
-            raise
+        with _storage_errors():
+            try:
+                files.create(self.path(State.PENDING, job.id), encode(job), self.temporary, name="submit")
+            except FileExistsError as error:
+                raise DuplicateJob(job.id) from error
+        moment, count = self._pending_seen
+        self._pending_seen = (moment, count + 1)
 
     # --- Cancelling ---------------------------------------------------------------------------
 

@@ -16,44 +16,46 @@ from jobs.errors import InvalidRequest
 SIZE_LIMIT: Final = 64 * 1024
 
 
-def parse_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object in `raw`; raises InvalidRequest saying what is wrong."""
-    text = _decode(raw)
+def parse_object(raw: bytes, subject: str = "body") -> dict[str, Any]:
+    """The JSON object in `raw`; raises InvalidRequest saying what is wrong with the `subject` (body, file)."""
+    text = _decode(raw, subject)
     try:
         document = json.loads(
             text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
         )
     except json.JSONDecodeError as error:
         raise InvalidRequest(
-            f"The body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+            f"The {subject} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         ) from error
     except RecursionError as error:
         raise InvalidRequest("The JSON is nested too deeply; a job needs two levels.") from error
     except ValueError as error:  # a whole number of more digits than Python converts
         raise InvalidRequest(f"The JSON holds a number that cannot be read: {error}.") from error
     if not isinstance(document, dict):
-        raise InvalidRequest(f'The body must be a JSON object, like {{"prompt": "..."}}, not {_kind(document)}.')
+        raise InvalidRequest(f'The {subject} must be a JSON object, like {{"prompt": "..."}}, not {_kind(document)}.')
     return document
 
 
 def is_incomplete(raw: bytes) -> bool:
-    """Whether `raw` could be the beginning of a valid file: it does not parse, and the fault is at its end."""
+    """Whether `raw` does not parse yet but may do so once more of it is written."""
     try:
         json.loads(raw.decode("utf-8-sig", errors="strict"))
     except UnicodeDecodeError as error:
         return error.end >= len(raw)
-    except (ValueError, RecursionError):
+    except json.JSONDecodeError:
         return True
+    except (ValueError, RecursionError):  # a number of too many digits, too many brackets: more text does not mend it
+        return False
     return False
 
 
-def _decode(raw: bytes) -> str:
+def _decode(raw: bytes, subject: str) -> str:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"The body is not UTF-8: byte {error.start} is {raw[error.start]:#04x}.") from error
+        raise InvalidRequest(f"The {subject} is not UTF-8: byte {error.start} is {raw[error.start]:#04x}.") from error
     if not text.strip():
-        raise InvalidRequest("The body is empty; it must be a JSON object.")
+        raise InvalidRequest(f"The {subject} is empty; it must be a JSON object.")
     return text
 
 
