@@ -4,6 +4,8 @@ Models asked for "the prompt only" still wrap it: in reasoning, greetings, headi
 closing remarks. All of that is removed here; the words of the prompt itself are not touched.
 """
 
+# ruff: noqa: RUF001  (typographic quotes and the punctuation of Chinese and Japanese are meant)
+
 from __future__ import annotations
 
 import re
@@ -12,23 +14,28 @@ import unicodedata
 _REASONING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _UNFINISHED_REASONING = re.compile(r"</?(think|thinking|reasoning)>", re.IGNORECASE)
 _FENCED = re.compile(r"```[\w-]*\n(.*?)```", re.DOTALL)
+_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t].*$", re.MULTILINE)
 _LINE_MARKS = re.compile(r"^[ \t]*(?:#{1,6}|>|[-*•+]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
 _INLINE_MARKS = re.compile(r"\*\*|__|`|^\*|\*$")
 _PREAMBLE = re.compile(
     r"""^\s*(?:
-        (?:sure|certainly|of\ course|absolutely|okay|ok|great)\b[^\n:,.!]{0,40}[,.!:]+
+        (?:sure(?:\ thing)?|certainly|of\ course|absolutely|okay|ok|great)[,.!:]+
       | here(?:['’]s|\ is|\ are|\ you\ go)\b[^\n:]{0,120}:
       | (?:(?:the|your|my|an?|new|enriched|enhanced|improved|expanded|final|image|detailed|rewritten)\s+){0,4}prompt\s*:
     )\s*""",
     re.VERBOSE | re.IGNORECASE,
 )
-_REMARK = re.compile(r"^\s*\(?(?:note\b|this prompt\b|let me know\b|i hope\b|feel free\b|explanation\b|would you\b)", re.IGNORECASE)
+_REMARK = re.compile(r"^\s*\(?(?:note|explanation|this prompt|let me know|i hope|feel free|would you)\b", re.IGNORECASE)
 _REFUSAL = re.compile(
-    r"^\s*(?:i['’]?m sorry|i am sorry|sorry\b|i can['’]?t\b|i cannot\b|i['’]?m (?:unable|not able)|i am (?:unable|not able)"
-    r"|as an ai\b|i won['’]?t\b|unfortunately\b)",
-    re.IGNORECASE,
+    r"""^\s*(?:
+        i['’]?m\ sorry | i\ am\ sorry | sorry[,.!] | sorry\ but\b | as\ an\ ai\b | unfortunately\b
+      | i\ (?:can['’]?t|cannot|can\ not|won['’]?t)\b
+      | (?:i['’]?m|i\ am)\ (?:unable|not\ able)
+    )""",
+    re.VERBOSE | re.IGNORECASE,
 )
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "「": "」", "„": "“"}
+_APOSTROPHE = re.compile(r"\b['’]\b")
 _BOUNDARY = re.compile(r"[,;.](?=\s)|[，；。、]")
 # Beyond so many times the limit the model has run on, and no cut of it is what it meant to say.
 _RAN_ON = 8
@@ -51,7 +58,7 @@ def prompt_in(answer: str, max_characters: int) -> str:
     prompt = _one_line(_without_wrapping(_without_reasoning(answer)))
     if _REFUSAL.match(prompt):
         raise UnusableAnswer("declined to write this prompt")
-    if prompt.startswith(("{", "[", "<")):
+    if prompt.startswith(("{", "<", "[{", '["')):
         raise UnusableAnswer("answered with markup instead of a prompt")
     if not any(character.isalpha() for character in prompt):
         raise UnusableAnswer("gave an empty answer")
@@ -70,6 +77,7 @@ def _without_wrapping(text: str) -> str:
     fenced = _FENCED.search(text)
     text = fenced[1] if fenced else text
     text = "\n".join(line for line in text.strip().splitlines() if not _REMARK.match(line))
+    text = _HEADING.sub("", text).strip() or text
     text = _LINE_MARKS.sub("", text)
     before = None
     while text != before:
@@ -83,8 +91,9 @@ def _unquoted(text: str) -> str:
     """Without the quotes around the whole; quotes inside it stay."""
     if len(text) < 2 or _QUOTES.get(text[0]) != text[-1]:
         return text
-    inside = text[1:-1]
-    return text if text[0] in inside or text[-1] in inside.replace("'s ", "") else inside.strip()
+    inside = text[1:-1].strip()
+    without_apostrophes = _APOSTROPHE.sub("", inside)
+    return text if text[0] in without_apostrophes or text[-1] in without_apostrophes else inside
 
 
 def _one_line(text: str) -> str:
@@ -100,8 +109,7 @@ def _one_line(text: str) -> str:
 def _cut(prompt: str, max_characters: int) -> str:
     if len(prompt) <= max_characters:
         return prompt
-    # One character more, so that a boundary right at the limit is seen.
-    ends = [match.start() for match in _BOUNDARY.finditer(prompt[: max_characters + 1])]
+    ends = [match.start() for match in _BOUNDARY.finditer(prompt) if match.start() <= max_characters]
     if not ends or ends[-1] < max_characters // _LEAST_PART:
         raise UnusableAnswer(f"wrote {len(prompt)} characters without a place to cut at {max_characters}")
     return prompt[: ends[-1]]

@@ -1,5 +1,7 @@
 """The built-in enricher: composes from the phrases of a style, with no network and no model."""
 
+# ruff: noqa: RUF001  (the punctuation of Chinese and Japanese is meant)
+
 from __future__ import annotations
 
 import hashlib
@@ -70,7 +72,7 @@ class _Draft:
         )
 
     def fits_as_signature(self, phrase: Phrase) -> bool:
-        """Like `fits`, but the style was asked for, so its name may contradict the prompt."""
+        """Like `fits`, but the style was asked for, so if need be its name may contradict the prompt."""
         named = self.prompt.facts.get("style", frozenset())
         return (
             len(phrase.text) + 2 <= self.room
@@ -104,11 +106,12 @@ def _compose(prompt: str, style: Style, book: StyleBook, max_characters: int) ->
     for role in book.priority:
         if book.settled_by.get(role) in reading.facts:
             continue
-        fits = draft.fits_as_signature if role == "signature" else draft.fits
         ranked = _ranked(style.phrases[role], prompt, style.name, reading.kind)
         if role in book.fitting_first:
             ranked.sort(key=lambda phrase: phrase.pool == "any")
-        phrase = next(filter(fits, ranked), None)
+        phrase = next(filter(draft.fits, ranked), None)
+        if role == "signature":
+            phrase = phrase or next(filter(draft.fits_as_signature, ranked), None)
         if phrase:
             draft.add(role, phrase)
     order = book.orders[int(_fraction(prompt, style.name, "order") * len(book.orders))]

@@ -13,8 +13,8 @@ from typing import Any
 
 # Chinese, Japanese and Korean put no spaces between words: each character is a token of its own.
 _CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-_TOKEN = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:['’][^\W_{_CJK}]+)*|[,.;:!?()\[\]{{}}|\n。、]")
-_POSSESSIVE = re.compile(r"['’]s$")
+_TOKEN = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:'[^\W_{_CJK}]+)*|[,.;:!?()\[\]{{}}|\n。、]")
+_POSSESSIVE = re.compile(r"'s$")
 
 Facts = Mapping[str, frozenset[str]]
 Term = tuple[str, ...]
@@ -76,7 +76,7 @@ class Lexicon:
 
 def tokenize(text: str) -> list[str]:
     """Words without case, accents, hyphens and possessive endings, and the punctuation that ends a phrase."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    decomposed = unicodedata.normalize("NFKD", text.casefold().replace("\u2019", "'"))
     plain = "".join(character for character in decomposed if not unicodedata.combining(character))
     return [_POSSESSIVE.sub("", token) for token in _TOKEN.findall(unicodedata.normalize("NFC", plain))]
 
@@ -85,9 +85,8 @@ def singulars(word: str) -> list[str]:
     """What `word` may be the regular English plural of; not every answer is a word."""
     if len(word) < 4 or not word.endswith("s") or word.endswith("ss"):
         return []
-    candidates = [word[:-1]]
-    if word.endswith("ies"):
-        candidates.append(word[:-3] + "y")
+    candidates = [word[:-3] + "y"] if word.endswith("ies") else []
+    candidates.append(word[:-1])
     if word.endswith("ves"):
         candidates += [word[:-3] + "f", word[:-3] + "fe"]
     if word.endswith("es"):

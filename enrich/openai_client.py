@@ -116,7 +116,9 @@ class OpenAIEnricher:
         give_up_at = time.monotonic() + self.timeout
         with (
             httpx.Client(timeout=self.timeout, transport=self.transport, follow_redirects=False) as client,
-            client.stream("POST", chat_completions_url(self.endpoint), content=body, headers=self._headers()) as response,
+            client.stream(
+                "POST", chat_completions_url(self.endpoint), content=body, headers=self._headers()
+            ) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 raise _ServerFailed(_STATUS_REASONS.get(response.status_code, f"answered {response.status_code}"))

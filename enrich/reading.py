@@ -72,9 +72,7 @@ def _same_stem(one: str, other: str) -> bool:
     if shorter == longer:
         return True
     return (
-        len(shorter) >= _SHORTEST_STEM
-        and len(longer) - len(shorter) <= _LONGEST_ENDING
-        and longer.startswith(shorter)
+        len(shorter) >= _SHORTEST_STEM and len(longer) - len(shorter) <= _LONGEST_ENDING and longer.startswith(shorter)
     )
 
 
@@ -142,13 +140,11 @@ def _noun_phrases(tokens: list[str], lexicon: Lexicon) -> list[_NounPhrase]:
 
 def _is_break(token: str, lexicon: Lexicon) -> bool:
     grammar = lexicon.grammar
-    if not token.isalnum() and "'" not in token and "’" not in token:
+    if not token.isalnum() and "'" not in token:
         return True
     if any(token in grammar[name] for name in ("determiners", "places", "joints", "negations", "negations_end")):
         return True
-    return (
-        token.endswith("ing") and len(token) >= _SHORTEST_VERB_IN_ING and token not in grammar["nouns_in_ing"]
-    )
+    return token.endswith("ing") and len(token) >= _SHORTEST_VERB_IN_ING and token not in grammar["nouns_in_ing"]
 
 
 def _still_denied(token: str, denied: bool, lexicon: Lexicon) -> bool:
