@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -44,6 +45,7 @@ SUBJECTS = [
     "лиса в лесу",
 ]
 ENRICHER = BuiltInEnricher()
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 styles = st.sampled_from(STYLES)
 subjects = st.sampled_from(SUBJECTS)
@@ -122,7 +124,12 @@ def test_the_same_prompt_gets_the_same_result_in_another_process() -> None:
     )
     answers = {
         subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=REPOSITORY,
         ).stdout.strip()
         for seed in ("1", "2")
     }
@@ -249,7 +256,7 @@ def test_importing_and_using_it_loads_no_http_client_and_no_torch() -> None:
         "import sys; from enrich.enricher import enricher_from; enricher_from().enrich('a castle', 'anime');"
         "print([name for name in ('httpx', 'torch', 'numpy') if name in sys.modules])"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert ran.stdout.strip() == "[]"
 
 
