@@ -1,1 +1,1 @@
-"""The HTTP API: Falcon under gunicorn. Reads and writes files only; never imports torch."""
+"""The HTTP API. Start at `app.py`: the route table. Knows files only, never the runner or torch."""

@@ -1,0 +1,70 @@
+"""The application: which resource answers at which address."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+
+import falcon
+import msgspec
+from falcon import Request, Response
+from falcon.media import JSONHandler
+
+from http_api import blocking, errors
+from http_api.enrich_resource import EnrichResource
+from http_api.gallery_resource import GalleryResource
+from http_api.generate_resource import GenerateResource
+from http_api.image_resource import ImageResource, MetadataResource, PngResource
+from http_api.job_look import Looker
+from http_api.middleware import RequestId, SafetyHeaders, SameSiteOnly
+from http_api.model_resource import ModelResource
+from http_api.parts import Parts, assemble
+from http_api.queue_resource import QueueResource, ResetQueueResource
+from http_api.status_resource import StatusResource
+from jobs.settings import Settings
+from outputs.maintenance import INTERVAL, Maintenance
+
+App = falcon.App[Request, Response]
+
+
+def create_app(parts: Parts) -> App:
+    """The WSGI application over these parts."""
+    app: App = falcon.App(middleware=[RequestId(), SafetyHeaders(), SameSiteOnly()])
+    app.req_options.strip_url_path_trailing_slash = True
+    app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=msgspec.json.encode)
+    errors.register(app)
+    _add_routes(app, parts)
+    return app
+
+
+def _add_routes(app: App, parts: Parts) -> None:
+    looker = Looker(parts)
+    app.add_route("/api/models", ModelResource(parts.catalog))
+    app.add_route("/api/generate", GenerateResource(parts))
+    app.add_route("/api/status/{job_id}", StatusResource(looker))
+    app.add_route("/api/get_image/{image_id}", PngResource(parts.store))
+    app.add_route("/api/image/{image_id}", ImageResource(parts.store))
+    app.add_route("/api/image/{image_id}/metadata", MetadataResource(parts.store))
+    app.add_route("/api/queue", QueueResource(parts.jobs))
+    app.add_route("/api/reset_queue", ResetQueueResource(parts.spool, parts.settings))
+    app.add_route("/api/gallery", GalleryResource(parts.images))
+    app.add_route("/api/enrich", EnrichResource(parts.enricher, parts.settings.prompt_limit))
+
+
+def get_app() -> App:
+    """The application for gunicorn, with settings from the environment; called once in each worker process."""
+    settings = Settings.from_environment()
+    parts = assemble(settings)
+    parts.spool.prepare(create_anyway=settings.create_data)
+    maintenance = Maintenance(settings.data)
+    maintenance.tick()
+    threading.Thread(target=partial(_maintain, maintenance), name="maintenance", daemon=True).start()
+    return create_app(parts)
+
+
+def _maintain(maintenance: Maintenance) -> None:
+    """Keep the indexes like the files for as long as the process lives."""
+    while True:
+        time.sleep(INTERVAL)
+        blocking.run(maintenance.tick)

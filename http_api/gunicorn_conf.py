@@ -1,0 +1,69 @@
+"""How gunicorn runs the API: `gunicorn -c python:http_api.gunicorn_conf 'http_api.app:get_app()'`.
+
+gevent workers, because slow clients and event streams must not starve others. Nothing is loaded
+before the fork: no thread, lock or database handle may be shared between processes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from http_api.parts import open_spool
+from jobs.errors import CyberImageError
+from jobs.settings import Settings
+
+#: sysexits.h: the configuration is wrong; a restart would not help.
+EX_CONFIG = 78
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_environment()
+    except CyberImageError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EX_CONFIG)
+
+
+_chosen = _settings()
+_shared_memory = Path("/dev/shm")  # noqa: S108
+
+bind = f"[{_chosen.host}]:{_chosen.port}" if ":" in _chosen.host else f"{_chosen.host}:{_chosen.port}"
+workers = _chosen.web_workers
+worker_class = "http_api.worker.Worker"
+worker_connections = 2000
+preload_app = False
+proc_name = "cyberimage-api"
+
+#: A worker that is busy for so long is broken; requests themselves may last (event streams do).
+timeout = 60
+graceful_timeout = 30
+keepalive = 5
+#: A worker is replaced now and then, in case a library leaks.
+max_requests = 200_000
+max_requests_jitter = 20_000
+
+#: The heartbeat file of the workers must not wait for a busy disk.
+worker_tmp_dir = str(_shared_memory) if os.access(_shared_memory, os.W_OK) else None
+umask = 0o027
+
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8190
+#: No header may change the path; X-Forwarded-For is read by the application, and only for trusted proxies.
+forwarder_headers = ""
+control_socket_disable = True
+
+loglevel = _chosen.log_level
+accesslog = None
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to start on a data directory that is not ours, before there are any workers."""
+    try:
+        open_spool(_chosen).prepare(create_anyway=_chosen.create_data)
+    except (CyberImageError, OSError) as error:
+        server.log.error("%s", error)
+        sys.exit(EX_CONFIG)

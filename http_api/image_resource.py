@@ -1,0 +1,60 @@
+"""Images: the PNG, its metadata, and deleting it."""
+
+from __future__ import annotations
+
+from falcon import Request, Response
+
+from http_api import blocking, image_view
+from http_api.query import Query
+from http_api.request_body import refuse_body
+from outputs.store import ImageStore
+
+#: An image never changes under its id.
+_FOR_EVER = "private, max-age=31536000, immutable"
+
+
+class PngResource:
+    """`GET /api/get_image/<image_id>`: the PNG."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self._store = store
+
+    def on_get(self, req: Request, resp: Response, image_id: str) -> None:
+        """Stream the file; a reader gets all its bytes even if the image is deleted meanwhile."""
+        Query(req)
+        stream, sidecar = self._store.open(image_id)
+        resp.content_type = "image/png"
+        resp.etag = sidecar.sha256
+        resp.cache_control = [_FOR_EVER]
+        resp.set_header("Content-Disposition", f'inline; filename="{sidecar.id}.png"')
+        resp.set_stream(stream, sidecar.size_bytes)
+
+    on_head = on_get
+
+
+class MetadataResource:
+    """`GET /api/image/<image_id>/metadata`."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self._store = store
+
+    def on_get(self, req: Request, resp: Response, image_id: str) -> None:
+        """What the sidecar says."""
+        Query(req)
+        resp.media = image_view.metadata(self._store.sidecar(image_id))
+
+    on_head = on_get
+
+
+class ImageResource:
+    """`DELETE /api/image/<image_id>`."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self._store = store
+
+    def on_delete(self, req: Request, resp: Response, image_id: str) -> None:
+        """Remove the image; its job stays."""
+        Query(req)
+        refuse_body(req)
+        blocking.run(lambda: self._store.delete(image_id))
+        resp.media = {"status": "success", "message": "Image deleted successfully"}
