@@ -44,6 +44,8 @@ class Capabilities(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     negative_prompt: bool = False
     #: Whether `callback_steps` has a meaning for it (the spec: SD 3.5 only).
     callback_steps: bool = False
+    #: Whether guidance is done by a second pass with the negative prompt (`true_cfg_scale`), as Qwen-Image does it.
+    true_cfg: bool = False
 
 
 class ModelEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -46,6 +46,8 @@ class RunnerStatus(Struct, frozen=True, kw_only=True):
     device: str | None = None
     device_name: str | None = None
     worker_pid: int | None = None
+    #: When the worker process began, in clock ticks since boot: with the pid it names one process for ever.
+    worker_start_ticks: int | None = None
     job_id: str | None = None
     #: The models whose pipelines are in memory, the last used last.
     loaded_models: list[str] = []

@@ -30,6 +30,8 @@ class Sidecar(Struct, frozen=True, kw_only=True):
     negative_prompt: str | None = None
     #: As requested.
     requested_negative_prompt: str | None = None
+    #: The noise schedule, as its diffusers class is called without "Scheduler".
+    scheduler: str | None = None
     #: The job's effective settings; `seed` is the job's, see `seed` below for the image's own.
     settings: EffectiveSettings
     #: The seed that makes this image alone (with num_images 1).

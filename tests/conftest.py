@@ -12,6 +12,7 @@ from jobs.catalog import Capabilities, Catalog, Defaults, Limits, ModelEntry
 from jobs.requests import RequestValidator
 from jobs.schema import Job
 from jobs.spool import Spool
+from tests.runner_desk import RunnerDesk
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -64,3 +65,19 @@ def new_job(spool: Spool, validator: RequestValidator) -> Callable[..., Job]:
         return validator.job(validator.generate(body), job_id=job_id or order, order=order, source="http")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny pipelines (tests/tiny_models.py), made once; read only."""
+    from tests import tiny_models
+
+    folder = tmp_path_factory.mktemp("weights")
+    tiny_models.save_all(folder)
+    return folder
+
+
+@pytest.fixture
+def desk(tmp_path: Path, tiny_weights: Path) -> RunnerDesk:
+    """A data directory with a catalog of tiny models, for real runner processes."""
+    return RunnerDesk(tmp_path, tiny_weights)

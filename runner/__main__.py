@@ -1,0 +1,112 @@
+"""`python -m runner`: the runner of one device. Ends on SIGTERM or SIGINT, with its job back in `pending`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from typing import Final
+
+from jobs import files, runner_status
+from jobs.catalog import Catalog
+from jobs.drops import Adopter
+from jobs.errors import CatalogError, DataDirectoryError, SettingsError
+from jobs.files import ExclusiveLock
+from jobs.index import JobIndex
+from jobs.requests import RequestValidator
+from jobs.settings import Settings
+from jobs.spool import Spool
+from outputs.store import ImageStore
+from runner import log
+from runner.intake import Intake
+from runner.status_board import StatusBoard
+from runner.supervisor import Supervisor
+from runner.wake import WakePipe
+
+logger = logging.getLogger(__name__)
+
+#: Exit statuses, as in sysexits.h.
+EX_TEMPFAIL: Final = 75
+EX_CONFIG: Final = 78
+
+
+def main() -> int:
+    """Run until asked to end; answers the exit status."""
+    try:
+        settings = Settings.from_environment()
+        log.configure(settings.log_level)
+        catalog = Catalog.load(settings.catalog, settings.models)
+        spool = _prepared_spool(settings)
+    except (SettingsError, CatalogError, DataDirectoryError) as error:
+        sys.stderr.write(f"{error}\n")
+        return EX_CONFIG
+    device = _device_key(settings.device)
+    lock = ExclusiveLock(runner_status.lock_path(settings.data, device))
+    if not lock.acquire(timeout=0.5):
+        sys.stderr.write(f"{_already_running(settings, device)}\n")
+        return EX_TEMPFAIL
+    try:
+        _sweep(spool)
+        _supervise(settings, catalog, spool, device)
+    finally:
+        lock.release()
+    return 0
+
+
+def _prepared_spool(settings: Settings) -> Spool:
+    plain = Spool(settings.data)
+    plain.prepare(create_anyway=settings.create_data)
+    return Spool(
+        settings.data,
+        max_pending=settings.max_pending,
+        reserve_bytes=settings.reserve_megabytes << 20,
+        observer=JobIndex(plain.root / "index.sqlite3", plain),
+    )
+
+
+def _device_key(device: str) -> str:
+    """One name for each device, without asking torch: `auto` is the first GPU, or what stands for it."""
+    return "cuda:0" if device in ("auto", "cuda") else device
+
+
+def _status_name(device: str) -> str:
+    """The status file: `runner.json`, except for the second, third, ... GPU of a machine."""
+    return "runner.json" if device in ("cuda:0", "cpu") else f"runner.{device.replace(':', '-')}.json"
+
+
+def _already_running(settings: Settings, device: str) -> str:
+    status = runner_status.read(settings.data, name=_status_name(device))
+    holder = f"process {status.pid}" if status else "another process"
+    return f"A runner for this device already works on {settings.data}: {holder}."
+
+
+def _sweep(spool: Spool) -> None:
+    """Remove what crashed writers left: drafts, and PNGs of the last days that never got their sidecar."""
+    removed = files.sweep(spool.temporary)
+    store = ImageStore(spool.outputs, spool.temporary)
+    for folder in sorted(spool.outputs.glob("[0-9]*/[0-9]*/[0-9]*"))[-2:]:
+        removed += store.sweep_orphans(folder)
+    if removed:
+        logger.info("Leftovers of crashed writers were removed.", extra={"files": removed})
+
+
+def _supervise(settings: Settings, catalog: Catalog, spool: Spool, device: str) -> None:
+    wake = WakePipe()
+    requests = _listen_for_signals(wake)
+    validator = RequestValidator(catalog, settings.prompt_limit)
+    adopter = Adopter(spool, validator, settings.quiet_seconds)
+    board = StatusBoard(spool, catalog, _status_name(device))
+    Supervisor(settings, Intake(settings, spool, adopter, wake), board, wake, lambda: len(requests)).run()
+
+
+def _listen_for_signals(wake: WakePipe) -> list[int]:
+    """The signals that ask for the end, as they come; each also wakes the loop."""
+    requests: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: requests.append(received))
+    signal.set_wakeup_fd(wake.signal_descriptor, warn_on_full_buffer=False)
+    return requests
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""The seam to diffusers: run a request on a pipeline, report steps, give images.
+
+Knows nothing of spools, paths or HTTP; what calls it may live in this process or on another machine.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import torch
+from PIL.Image import Image
+
+from jobs.catalog import Capabilities
+
+#: Called after each step with the image's place in the request (from 0) and the step (from 1); raises to stop.
+OnStep = Callable[[int, int], None]
+
+
+class Pipeline(Protocol):
+    """What is needed of a diffusers pipeline."""
+
+    def __call__(self, **arguments: Any) -> Any:
+        """Draw."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRequest:
+    """What to draw: one image per seed."""
+
+    prompt: str
+    negative_prompt: str | None
+    num_inference_steps: int
+    guidance_scale: float
+    height: int
+    width: int
+    max_sequence_length: int
+    seeds: Sequence[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedImage:
+    """One image. `negative_prompt` is the one that was used; `duration_seconds` is the pipeline's time for it."""
+
+    seed: int
+    image: Image
+    negative_prompt: str | None
+    duration_seconds: float
+    warnings: tuple[str, ...]
+
+
+def generate(
+    pipeline: Pipeline, request: ImageRequest, capabilities: Capabilities, on_step: OnStep, *, batch_size: int = 1
+) -> Iterator[GeneratedImage]:
+    """Draw the images one after the other (or `batch_size` at a time); the prompt is encoded only once.
+
+    Each image has a generator of its own, so it is the same whichever others are asked for. The noise
+    comes from the CPU's generator: the same on every device. Raises what `on_step` and the pipeline raise.
+    """
+    arguments = call_arguments(pipeline, request, capabilities)
+    with _encoding_once(pipeline):
+        for first in range(0, len(request.seeds), batch_size):
+            seeds = request.seeds[first : first + batch_size]
+            started = time.monotonic()
+            images = _call(pipeline, arguments, seeds, first, on_step, request.num_inference_steps)
+            duration = (time.monotonic() - started) / len(seeds)
+            for seed, image in zip(seeds, images, strict=True):
+                yield GeneratedImage(
+                    seed=seed,
+                    image=image,
+                    negative_prompt=_used_negative_prompt(arguments, request),
+                    duration_seconds=duration,
+                    warnings=_look_at(image),
+                )
+
+
+def call_arguments(pipeline: Pipeline, request: ImageRequest, capabilities: Capabilities) -> dict[str, Any]:
+    """The arguments that this pipeline takes, by its own signature and the catalog's word."""
+    wanted: dict[str, Any] = {
+        "prompt": request.prompt,
+        "num_inference_steps": request.num_inference_steps,
+        "height": request.height,
+        "width": request.width,
+        "max_sequence_length": request.max_sequence_length,
+        "output_type": "pil",
+    }
+    if capabilities.true_cfg:
+        # Guidance by a second pass; without a negative prompt it is not done at all, hence the blank one.
+        wanted["true_cfg_scale"] = request.guidance_scale
+        wanted["negative_prompt"] = request.negative_prompt or " "
+    else:
+        wanted["guidance_scale"] = request.guidance_scale
+        if capabilities.negative_prompt and request.negative_prompt:
+            wanted["negative_prompt"] = request.negative_prompt
+    accepted = inspect.signature(pipeline.__call__).parameters
+    return {name: value for name, value in wanted.items() if name in accepted}
+
+
+def scheduler_name(pipeline: Any) -> str | None:
+    """The noise schedule of a pipeline, without the word that all of them share."""
+    scheduler = getattr(pipeline, "scheduler", None)
+    return None if scheduler is None else type(scheduler).__name__.removesuffix("Scheduler")
+
+
+def _used_negative_prompt(arguments: dict[str, Any], request: ImageRequest) -> str | None:
+    return request.negative_prompt if "negative_prompt" in arguments else None
+
+
+def _call(
+    pipeline: Any, arguments: dict[str, Any], seeds: Sequence[int], first: int, on_step: OnStep, steps: int
+) -> list[Image]:
+    """One call of the pipeline for the images with these seeds."""
+    accepted = inspect.signature(pipeline.__call__).parameters
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    arguments = arguments | {"generator": generators if len(seeds) > 1 else generators[0]}
+    if len(seeds) > 1:
+        arguments["num_images_per_prompt"] = len(seeds)
+    if "callback_on_step_end" in accepted:
+
+        def after_step(_pipeline: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            # Schedulers of higher order call back more often than there are steps.
+            on_step(first, min(index + 1, steps))
+            return tensors
+
+        arguments["callback_on_step_end"] = after_step
+    try:
+        images: list[Image] = pipeline(**arguments).images
+    except BaseException:
+        # An interrupted call leaves offloaded parts on the device; put them where the next call expects them.
+        getattr(pipeline, "maybe_free_model_hooks", lambda: None)()
+        raise
+    if "callback_on_step_end" not in accepted:
+        on_step(first, steps)
+    return images
+
+
+@contextmanager
+def _encoding_once(pipeline: Any) -> Iterator[None]:
+    """Let the pipeline remember its encoded prompts until the end.
+
+    The pipeline still calls its own `encode_prompt` with its own arguments, whatever they are; a call with
+    the same arguments is answered from memory.
+    """
+    encode = getattr(pipeline, "encode_prompt", None)
+    if encode is None:
+        yield
+        return
+    pipeline.encode_prompt = _Remembered(encode)
+    try:
+        yield
+    finally:
+        del pipeline.encode_prompt  # the method of the class shows again
+
+
+class _Remembered:
+    """A function that remembers what it answered."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._answers: dict[str, Any] = {}
+        self.__signature__ = inspect.signature(function)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if any(isinstance(value, torch.Tensor) for value in (*arguments, *named.values())):
+            return self._function(*arguments, **named)
+        key = repr((arguments, sorted(named.items())))
+        if key not in self._answers:
+            self._answers[key] = self._function(*arguments, **named)
+        return self._answers[key]
+
+
+BLACK_WARNING: Final = "The image is entirely black: the model may have produced invalid numbers."
+
+
+def _look_at(image: Image) -> tuple[str, ...]:
+    """Warnings about an image that is hardly what was wanted."""
+    extremes = image.convert("L").getextrema()
+    return (BLACK_WARNING,) if extremes == (0, 0) else ()

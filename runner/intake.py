@@ -1,0 +1,119 @@
+"""What comes in: drops are adopted, stalled jobs recovered, and the pending jobs kept in order."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from jobs.claims import recover
+from jobs.drops import Adopter
+from jobs.errors import CorruptJob
+from jobs.pending import PendingQueue
+from jobs.schema import JobError, State
+from jobs.settings import Settings
+from jobs.spool import Spool
+from runner.wake import WakePipe
+from runner.watcher import Watcher
+
+logger = logging.getLogger(__name__)
+
+#: What the watcher writes into the wake pipe.
+BELL = b"b"
+DROP = b"d"
+
+
+class Intake:
+    """The spool as the supervisor sees it."""
+
+    def __init__(self, settings: Settings, spool: Spool, adopter: Adopter, wake: WakePipe) -> None:
+        self.spool = spool
+        self._settings = settings
+        self._adopter = adopter
+        self._queue = PendingQueue(spool)
+        self._watcher = _watcher(spool, wake) if settings.watch else None
+        self._scan_at = 0.0
+        self._adopt_at = 0.0
+        self._is_dirty = True
+
+    def hear(self, rung: bytes) -> None:
+        """Take note of what the wake pipe said."""
+        if BELL in rung:
+            self._is_dirty = True
+        if DROP in rung:
+            self._adopt_at = 0.0
+
+    def scan_if_due(self) -> None:
+        """Look at everything every `scan_seconds`, and at the drops when an event came."""
+        now = time.monotonic()
+        if now >= self._scan_at:
+            self._scan_at = now + self._settings.scan_seconds
+            self._adopt_at = now
+            self._is_dirty = True
+            if self._watcher is not None:
+                self._watcher.check()
+            self._recover_all()
+        if now >= self._adopt_at:
+            self._adopt()
+
+    def seconds_to_scan(self) -> float:
+        """Until `scan_if_due` has something to do."""
+        return max(0.0, min(self._scan_at, self._adopt_at) - time.monotonic())
+
+    def seconds_to_next_job(self) -> float:
+        """Until a job that waits after a crash may run again; infinite if none waits."""
+        wake = self._queue.next_wake()
+        return float("inf") if wake is None else max(0.0, wake - time.time())
+
+    def next_job(self, warm_models: Sequence[str]) -> str | None:
+        """The job to run now, taken out of the order; None if there is none."""
+        if self._is_dirty:
+            self._queue.refresh()
+            self._is_dirty = False
+        return self._queue.pop()
+
+    def job_left(self, job_id: str) -> None:
+        """The worker is done with a job, which may have gone back to `pending`."""
+        self._is_dirty = True
+
+    def recover(self, job_id: str, error: JobError) -> None:
+        """Bring on a job whose worker died, and say in it why."""
+        self._recover(job_id, error)
+        self._is_dirty = True
+
+    def close(self) -> None:
+        """End watching."""
+        if self._watcher is not None:
+            self._watcher.stop()
+
+    def _adopt(self) -> None:
+        result = self._adopter.scan()
+        wait = self._settings.scan_seconds if result.next_check is None else result.next_check
+        self._adopt_at = time.monotonic() + wait
+        if result.adopted or result.cancelled:
+            self._is_dirty = True
+
+    def _recover_all(self) -> None:
+        for job_id in list(self.spool.ids(State.PROCESSING)):
+            self._recover(job_id, None)
+
+    def _recover(self, job_id: str, error: JobError | None) -> None:
+        try:
+            state = recover(
+                self.spool,
+                job_id,
+                max_attempts=self._settings.max_attempts,
+                waits=self._settings.retry_waits,
+                error=error,
+            )
+        except CorruptJob as fault:
+            logger.error("A job in processing/ cannot be read and stays where it is: %s", fault)
+        except OSError as fault:
+            logger.error("A job could not be recovered; the next scan tries again: %s", fault)
+        else:
+            if state is not None:
+                logger.warning("A stalled job was recovered.", extra={"job_id": job_id, "state": state.value})
+
+
+def _watcher(spool: Spool, wake: WakePipe) -> Watcher:
+    return Watcher({spool.bell: lambda: wake.ring(BELL), spool.incoming: lambda: wake.ring(DROP)})

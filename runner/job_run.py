@@ -1,0 +1,183 @@
+"""One attempt of one job: from the claim to its end. Brings the spool, the pipelines and the image store together."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from jobs import ids
+from jobs.catalog import Catalog, ModelEntry
+from jobs.claims import Claim
+from jobs.ids import timestamp
+from jobs.schema import MAX_SEED, Phase
+from jobs.settings import Settings
+from outputs.sidecar import Sidecar
+from outputs.store import ImageStore
+from runner.devices import Device
+from runner.generation import GeneratedImage, ImageRequest, generate, scheduler_name
+from runner.messages import Event, Loaded, Loading
+from runner.pipelines import LoadedPipeline, Pipelines
+from runner.progress_reporter import ProgressReporter
+from runner.saving import ImageSaver
+from runner.stop_switch import StopSwitch
+
+logger = logging.getLogger(__name__)
+
+_PACKAGES = ("cyberimage", "diffusers", "torch", "transformers")
+
+
+class StopRequested(Exception):
+    """The worker shall end: the job goes back."""
+
+
+class CancelRequested(Exception):
+    """Somebody asked to cancel the job."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """What every job of a worker shares."""
+
+    settings: Settings
+    catalog: Catalog
+    store: ImageStore
+    device: Device
+    pipelines: Pipelines
+    stop: StopSwitch
+    tell: Callable[[Event], None]
+
+
+class JobRun:
+    """Draws what is missing of a claimed job. `leave` must put the job back and end the process."""
+
+    def __init__(self, claim: Claim, workshop: Workshop, leave: Callable[[], None]) -> None:
+        self._claim = claim
+        self._job = claim.job
+        self._shop = workshop
+        self._leave = leave
+        self._reporter = ProgressReporter(claim, workshop.tell, self._job.callback_steps)
+
+    def run(self) -> None:
+        """Commit all images.
+
+        Raises StopRequested, CancelRequested, ModelUnavailable, LostClaim, OSError from the storage, and
+        what the pipeline raises.
+        """
+        self._reporter.phase(Phase.PREPARING)
+        self._check_wishes()
+        missing = self._missing()
+        if not missing:
+            return
+        loaded = self._pipeline()
+        with ImageSaver(self._shop.store, self._shop.settings.embed_metadata, self._saved) as saver:
+            self._reporter.phase(Phase.GENERATING, missing[0])
+            for number, image in zip(missing, self._draw(loaded, missing), strict=True):
+                saver.submit(image.image, self._sidecar(loaded, number, image))
+            self._reporter.phase(Phase.SAVING, missing[-1], self._job.effective_settings.num_inference_steps)
+            saver.finish()
+
+    def _missing(self) -> list[int]:
+        """The numbers of the images that no earlier attempt has committed."""
+        numbers = range(1, self._job.effective_settings.num_images + 1)
+        return [number for number in numbers if not self._shop.store.is_committed(self._image_id(number))]
+
+    def _image_id(self, number: int) -> str:
+        return ids.image_id(self._job.order, number)
+
+    def _pipeline(self) -> LoadedPipeline:
+        model = self._job.model_id
+        warm = self._shop.pipelines.warm(model)
+        if warm is not None:
+            return warm
+        self._reporter.phase(Phase.LOADING_MODEL)
+        self._shop.tell(Loading(job_id=self._job.id, model=model))
+        with self._shop.stop.leaving_by(self._leave):
+            loaded = self._shop.pipelines.load(model)
+        self._shop.tell(
+            Loaded(model=model, seconds=loaded.seconds, plan=loaded.plan, models=self._shop.pipelines.models)
+        )
+        return loaded
+
+    def _draw(self, loaded: LoadedPipeline, missing: list[int]) -> Iterator[GeneratedImage]:
+        settings = self._job.effective_settings
+        request = ImageRequest(
+            prompt=self._job.prompt,
+            negative_prompt=self._job.negative_prompt,
+            num_inference_steps=settings.num_inference_steps,
+            guidance_scale=settings.guidance_scale,
+            height=settings.height,
+            width=settings.width,
+            max_sequence_length=settings.max_sequence_length,
+            seeds=[image_seed(settings.seed, number) for number in missing],
+        )
+
+        def on_step(index: int, step: int) -> None:
+            self._reporter.step(missing[index], step)
+            self._check_wishes()
+
+        return generate(loaded.pipeline, request, self._entry.capabilities, on_step)
+
+    @property
+    def _entry(self) -> ModelEntry:
+        return self._shop.catalog.models[self._job.model_id]
+
+    def _check_wishes(self) -> None:
+        if self._claim.cancel_requested():
+            raise CancelRequested
+        if self._shop.stop.is_requested:
+            raise StopRequested
+
+    def _saved(self, sidecar: Sidecar) -> None:
+        logger.info("An image is saved.", extra={"image_id": sidecar.id, "bytes": sidecar.size_bytes})
+
+    def _sidecar(self, loaded: LoadedPipeline, number: int, image: GeneratedImage) -> Sidecar:
+        """What is known of an image before it is a file."""
+        self._claim.check()  # nothing is committed by a holder that may not be the only one
+        job = self._job
+        return Sidecar(
+            id=self._image_id(number),
+            job_id=job.id,
+            order=job.order,
+            model_id=job.model_id,
+            model_source=self._entry.id,
+            model_revision=loaded.revision,
+            prompt=job.prompt,
+            negative_prompt=image.negative_prompt,
+            requested_negative_prompt=job.negative_prompt,
+            scheduler=scheduler_name(loaded.pipeline),
+            settings=job.effective_settings,
+            seed=image.seed,
+            image_number=number,
+            total_images=job.effective_settings.num_images,
+            attempt=job.attempts,
+            width=image.image.width,
+            height=image.image.height,
+            created_at=timestamp(),
+            generation_time=time.time(),
+            duration_seconds=round(image.duration_seconds, 3),
+            device=self._shop.device.title,
+            dtype=loaded.dtype,
+            versions=_versions(),
+            plan=loaded.plan,
+            warnings=[*job.warnings, *image.warnings],
+            size_bytes=0,
+            sha256="",
+        )
+
+
+def image_seed(seed: int, number: int) -> int:
+    """The seed of image `number` (from 1), with which it can be made alone."""
+    return (seed + number - 1) % (MAX_SEED + 1)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # ours, when run from a checkout that is not installed
+            continue
+    return found

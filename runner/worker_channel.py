@@ -1,0 +1,60 @@
+"""The worker's side of its pipes: commands in, events out."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from runner import messages
+from runner.messages import Command, Event, Run
+
+
+class WorkerChannel:
+    """Owns the process's stdin and stdout; anything that a library prints goes to stderr instead."""
+
+    def __init__(self, on_stop: Callable[[], None]) -> None:
+        self._on_stop = on_stop
+        self._commands: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
+        self._output = os.dup(1)
+        self._lock = threading.Lock()
+        os.dup2(2, 1)
+        threading.Thread(target=self._listen, name="commands", daemon=True).start()
+
+    def next_job(self) -> str | None:
+        """Wait for the id of the next job; None when the worker shall end."""
+        command = self._commands.get()
+        return command.job_id if command else None
+
+    def tell(self, event: Event) -> None:
+        """Tell the supervisor; if it is gone, stop."""
+        try:
+            with self._lock:
+                os.write(self._output, messages.to_line(event))
+        except BrokenPipeError:
+            self.stop()
+
+    def stop(self) -> None:
+        """Make `next_job` answer None, and pass the wish on. Safe to call from a signal handler."""
+        self._commands.put(None)
+        self._on_stop()
+
+    def _listen(self) -> None:
+        for line in sys.stdin.buffer:
+            command = self._decoded(line)
+            if isinstance(command, Run):
+                self._commands.put(command)
+            else:
+                break
+        self.stop()  # told to, or the supervisor is gone
+
+    @staticmethod
+    def _decoded(line: bytes) -> Command | None:
+        try:
+            return messages.read_command(line)
+        except msgspec.DecodeError:
+            return None

@@ -1,0 +1,126 @@
+"""A data directory, the tiny models and real runner processes: what a test of the runner works with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jobs import runner_status
+from jobs.catalog import Catalog
+from jobs.requests import RequestValidator
+from jobs.runner_status import RunnerStatus
+from jobs.schema import Job, Progress, State
+from jobs.spool import Spool
+from outputs.store import ImageStore
+from tests import tiny_models
+from tests.programs import Program, wait_until
+
+#: Generous: the machine may be busy, and importing torch and diffusers alone can take half a minute then.
+PATIENCE = 180.0
+
+
+class RunnerDesk:
+    """One data directory and how to put jobs in, start runners and look at what comes out."""
+
+    def __init__(self, folder: Path, weights: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.weights = weights
+        self.catalog_path = folder / "models.toml"
+        self.catalog_path.write_text(tiny_models.catalog_text(), encoding="utf-8")
+        self.catalog = Catalog.load(self.catalog_path, weights)
+        self.spool = Spool(self.data)
+        self.spool.prepare()
+        self.store = ImageStore(self.spool.outputs, self.spool.temporary)
+        self._validator = RequestValidator(self.catalog, prompt_limit=500)
+
+    def submit(self, prompt: str = "a castle", *, model: str = "tiny-sd", negative: str = "", **settings: Any) -> Job:
+        """Submit a job as the API would."""
+        body = {"model_id": model, "prompt": prompt, "negative_prompt": negative, "settings": settings}
+        order = self.spool.clock.issue()
+        request = self._validator.generate(json.dumps(body).encode())
+        job = self._validator.job(request, job_id=order, order=order, source="http")
+        self.spool.submit(job)
+        return job
+
+    def runner(self, *, worker: str = "runner.worker", **settings: Any) -> Program:
+        """A runner to be started with `with`; settings without their prefix. `worker` is the worker's module."""
+        environment = {
+            "CYBERIMAGE_DATA": str(self.data),
+            "CYBERIMAGE_CATALOG": str(self.catalog_path),
+            "CYBERIMAGE_MODELS": str(self.weights),
+            "CYBERIMAGE_DEVICE": "cpu",
+            "CYBERIMAGE_RESERVE_MB": "0",
+            "CYBERIMAGE_RETRY_DELAYS": "0",
+            "TEST_WORKER": worker,
+        }
+        environment |= {f"CYBERIMAGE_{name.upper()}": str(value) for name, value in settings.items()}
+        module = "runner" if worker == "runner.worker" else "tests.runner_with_other_worker"
+        return Program([sys.executable, "-m", module], environment, self.folder / "runner.log")
+
+    def state(self, job: Job) -> State:
+        """Where a job is."""
+        return self.spool.find(job.id)[0]
+
+    def stored(self, job: Job) -> Job:
+        """A job as it is now."""
+        return self.spool.find(job.id)[1]
+
+    def wait_for(self, job: Job, *states: State, timeout: float = PATIENCE) -> Job:
+        """Wait until a job is in one of the states (default: finished); answers it."""
+        wanted = states or (State.COMPLETED, State.FAILED, State.CANCELLED)
+        wait_until(lambda: self.state(job) in wanted, timeout, f"job {job.id} to be {' or '.join(wanted)}")
+        return self.stored(job)
+
+    def wait_for_steps(self, job: Job, steps: int = 1) -> Progress:
+        """Wait until a running job has done some steps."""
+
+        def reached() -> Progress | None:
+            progress = self.spool.progress(self.stored(job))
+            done = progress and (progress.image_number - 1) * progress.total_steps + progress.step
+            return progress if done and done >= steps else None
+
+        progress = wait_until(reached, PATIENCE, f"job {job.id} to do {steps} steps")
+        assert progress is not None
+        return progress
+
+    def wait_for_status(self, condition: Callable[[RunnerStatus], Any], about: str) -> RunnerStatus:
+        """Wait until the runner's status file fulfils a condition; answers it."""
+
+        def fulfilled() -> RunnerStatus | None:
+            status = runner_status.read(self.data)
+            return status if status is not None and condition(status) else None
+
+        status = wait_until(fulfilled, PATIENCE, about)
+        assert status is not None
+        return status
+
+    def worker_pid(self) -> int:
+        """The process id of the living worker."""
+        pid = self.wait_for_status(lambda status: status.worker_pid, "a worker").worker_pid
+        assert pid is not None
+        return pid
+
+    def kill_worker(self, number: int = signal.SIGKILL) -> int:
+        """Send a signal to the worker; answers the pid it had."""
+        pid = self.worker_pid()
+        os.kill(pid, number)
+        return pid
+
+    def pngs(self) -> list[Path]:
+        """The image files."""
+        return sorted(self.spool.outputs.rglob("*.png"))
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] != "Z"
