@@ -1,0 +1,1 @@
+"""How the demo model is made: painter, captions, text encoder, autoencoder, denoiser."""
