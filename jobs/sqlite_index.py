@@ -27,10 +27,8 @@ logger = logging.getLogger(__name__)
 BUSY_SECONDS: Final = 1.0
 #: After a failed write, writes are skipped for so long (seconds): a stuck index must not slow down jobs.
 PAUSE_SECONDS: Final = 1.0
-#: The file is no database, is damaged, or has other tables than ours: only a rebuild helps.
-_BROKEN: Final = frozenset(
-    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT}
-)
+#: The file is no database, is damaged, or has a shape that is not ours: only a rebuild helps.
+_BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT})
 #: Connections inherited over a fork. Closing one would touch files that the parent uses.
 _inherited: list[object] = []
 
@@ -49,9 +47,10 @@ class _Connections:
 
     @contextmanager
     def borrow(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one piece of work; raises FileNotFoundError, sqlite3.Error."""
-        status = os.stat(self._path)
-        identity = (status.st_dev, status.st_ino)
+        """A connection for one piece of work; raises IndexUnavailable, sqlite3.Error."""
+        identity = _identity(self._path)
+        if identity is None:
+            raise IndexUnavailable("The index is being built.")
         connection = self._take(identity) or self._open()
         try:
             yield connection
@@ -157,7 +156,8 @@ class IndexFile:
         """Whether only a rebuild helps; False where the index is merely busy or the disk is full."""
         if self.is_usable():
             return False
-        return self._broken == _identity(self.path)
+        identity = _identity(self.path)
+        return identity is None or identity == self._broken
 
     def checkpoint(self) -> None:
         """Copy the log back into the file as far as readers allow."""
@@ -189,18 +189,23 @@ class IndexFile:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError as error:
-            self._broken = None
-            raise IndexUnavailable("The index is being built.") from error
         except sqlite3.Error as error:
             self._note(error)
             raise IndexUnavailable(f"The index cannot be used now: {error}.") from error
 
     def _note(self, error: sqlite3.Error) -> None:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code in _BROKEN:
-            self._broken = _identity(self.path)
-            logger.warning("The index %s must be rebuilt: %s", self.path.name, error)
+        """Take a broken index out of the way, so that every process sees that it must be rebuilt."""
+        if not _is_broken(error):
+            return
+        logger.warning("The index %s must be rebuilt: %s", self.path, error)
+        self._broken = _identity(self.path)
+        with suppress(OSError):  # a read-only disk; then this process alone knows
+            self.path.unlink()
+
+
+def _is_broken(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code in _BROKEN or (code == sqlite3.SQLITE_ERROR and str(error).startswith("no such"))
 
 
 @contextmanager
@@ -216,9 +221,10 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _identity(path: Path) -> _Identity | None:
+    """Which file the name leads to; None where it leads nowhere."""
     try:
         status = os.stat(path)
-    except FileNotFoundError:
+    except OSError:
         return None
     return status.st_dev, status.st_ino
 

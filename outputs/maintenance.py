@@ -86,12 +86,13 @@ class Maintenance:
 
     def _look(self) -> None:
         stale = [index for index in self._indexes if index.needs_repair()]
-        if sum(index.size_of_repair() for index in stale) > _SMALL:
-            self._child = _start_child(self._data)
+        if any(index.is_large_repair(_SMALL) for index in stale):
+            if not any(index.is_being_repaired() for index in stale):
+                self._child = _start_child(self._data)
             return
         for index in stale:
             index.repair()
-            index.checkpoint()
+            index.file.checkpoint()
 
 
 def _start_child(data: Path) -> subprocess.Popen[bytes]:
@@ -108,7 +109,7 @@ def repair(data: Path, *, rebuild: bool = False) -> int:
             index.rebuild()
         else:
             wrong += index.repair()
-        index.checkpoint()
+        index.file.checkpoint()
     return wrong
 
 
@@ -118,6 +119,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the data directory")
     parser.add_argument("--rebuild", action="store_true", help="build them anew, from the files alone")
     options = parser.parse_args()
+    os.nice(5)  # whoever answers requests comes first
     try:
         repair(options.data, rebuild=options.rebuild)
     except (IndexUnavailable, OSError) as error:
