@@ -11,14 +11,17 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jobs.crash_points import point
-from jobs.errors import CorruptJob, LostClaim
+from jobs.errors import LostClaim
 from jobs.files import ExclusiveLock
 from jobs.ids import timestamp
 from jobs.schema import Job, JobError, Progress, State
 from jobs.spool import Spool
+
+#: After so many power cuts during one job they count as attempts: perhaps the job brings the host down.
+MAX_POWER_CUTS: Final = 5
 
 
 def boot_id() -> str | None:
@@ -77,8 +80,15 @@ class Claim:
         self.check()
         attempts = max(0, self.job.attempts - 1) if return_attempt else self.job.attempts
         not_before = time.time() + wait if wait else 0.0
-        self._spool.put_back(self.job.evolve(attempts=attempts, not_before=not_before, error=error or self.job.error))
+        # Without a boot id, so that a power cut before the next attempt is not taken for one during this attempt.
+        job = self.job.evolve(attempts=attempts, not_before=not_before, error=error or self.job.error, boot_id=None)
+        self._spool.put_back(job)
         self._lock.release()
+
+    def put_back_after_power_cut(self) -> None:
+        """Back to `pending` with the attempt returned: the host went down, which is seldom the job's fault."""
+        self.job = self.job.evolve(power_cuts=self.job.power_cuts + 1)
+        self.put_back(return_attempt=True)
 
     def check(self) -> None:
         """Raise LostClaim if the lock file was removed or replaced by hand: another holder may exist."""
@@ -119,14 +129,28 @@ def claim(spool: Spool, job_id: str, *, timeout: float = 1.0) -> Claim | None:
     point("claim.locked")
     try:
         job = spool.read(State.PENDING, job_id)
+        if _ended_while_pending(spool, job):
+            lock.discard()
+            return None
         spool.to_processing(job)
     except FileNotFoundError:
-        lock.release()
+        _let_go(spool, lock, job_id)
         return None
     except BaseException:
         lock.release()
         raise
     return Claim(spool, job, lock)
+
+
+def _ended_while_pending(spool: Spool, job: Job) -> bool:
+    """Finish the cancellation of a pending job, if somebody began one and died, or asked while it was put back."""
+    if job.outcome is not None:
+        spool.roll_forward(job, State.PENDING)
+    elif spool.cancel_requested(job.id):
+        spool.finish_cancelled(job, State.PENDING)
+    else:
+        return False
+    return True
 
 
 def recover(
@@ -144,15 +168,19 @@ def recover(
     point("recover.locked")
     try:
         job = spool.read(State.PROCESSING, job_id)
-    except FileNotFoundError:
-        lock.release()
-        return None
-    except CorruptJob:
-        lock.release()
-        raise
-    try:
         return _recover_held(Claim(spool, job, lock), spool, max_attempts, waits, error)
+    except FileNotFoundError:
+        return None
     finally:
+        _let_go(spool, lock, job_id)
+
+
+def _let_go(spool: Spool, lock: ExclusiveLock, job_id: str) -> None:
+    """Release a lock, and remove its file if the job needs none any more."""
+    living = (State.PENDING, State.PROCESSING)
+    if lock.is_intact() and not any(spool.path(state, job_id).exists() for state in living):
+        lock.discard()
+    else:
         lock.release()
 
 
@@ -166,8 +194,8 @@ def _recover_held(
     if claim_held.cancel_requested():
         claim_held.cancel()
         return State.CANCELLED
-    if job.boot_id is not None and job.boot_id != boot_id():
-        claim_held.put_back(return_attempt=True)  # the host went down, not the job's fault
+    if job.boot_id not in (None, boot_id()) and job.power_cuts < MAX_POWER_CUTS:
+        claim_held.put_back_after_power_cut()
         return State.PENDING
     return retry_or_fail(claim_held, max_attempts=max_attempts, waits=waits, error=error)
 

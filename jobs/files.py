@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from jobs.crash_points import point
+
+logger = logging.getLogger(__name__)
 
 FILE_MODE: Final = 0o640
 DIRECTORY_MODE: Final = 0o750
@@ -51,13 +54,10 @@ def create(path: Path, content: bytes, temporary: Path, *, name: str = "file") -
     that this call wrote stays behind. `temporary` is a directory on the same file system. `name`
     labels the crash points.
     """
-    draft = _write_draft(content, temporary, name=name, durable=True)
-    try:
+    with _draft(content, temporary, name=name, durable=True) as draft:
         os.link(draft, path)
         point(f"{name}.linked")
         _sync_new_name(path)
-    finally:
-        _remove(draft)
     point(f"{name}.synced")
 
 
@@ -66,13 +66,9 @@ def replace(path: Path, content: bytes, temporary: Path, *, durable: bool = True
 
     With `durable=False` (progress, previews) nothing is synced: after a power cut the file may be old.
     """
-    draft = _write_draft(content, temporary, name=name, durable=durable)
-    try:
+    with _draft(content, temporary, name=name, durable=durable) as draft:
         os.rename(draft, path)
-    except OSError:
-        _remove(draft)
-        raise
-    point(f"{name}.renamed")
+        point(f"{name}.renamed")
     if durable:
         sync_directory(path.parent)
         point(f"{name}.synced")
@@ -147,22 +143,36 @@ def _read_all(descriptor: int, hint: int) -> bytes:
     return b"".join(parts)
 
 
-def _write_draft(content: bytes, temporary: Path, *, name: str, durable: bool) -> Path:
-    draft = temporary / f"{os.getpid()}-{uuid4().hex}"
+@contextmanager
+def _draft(content: bytes, temporary: Path, *, name: str, durable: bool) -> Iterator[Path]:
+    """A whole file under a name of its own, locked until its name is gone again: see `sweep`."""
     point(f"{name}.before")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    draft, descriptor = _open_draft(temporary)
     try:
         _write_all(descriptor, content)
         point(f"{name}.written")
         if durable:
             os.fsync(descriptor)
-    except BaseException:
-        _remove(draft)
-        raise
+        point(f"{name}.draft_synced")
+        yield draft
     finally:
+        with suppress(OSError):  # renamed; or left for the sweep, since the first error is the one to report
+            os.unlink(draft)
         os.close(descriptor)
-    point(f"{name}.draft_synced")
-    return draft
+
+
+def _open_draft(temporary: Path) -> tuple[Path, int]:
+    while True:
+        draft = temporary / uuid4().hex
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return draft, descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # swept between its creation and its lock
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
@@ -176,10 +186,16 @@ def _sync_new_name(path: Path) -> None:
     try:
         sync_directory(path.parent)
     except OSError:
-        _remove(path)
-        with suppress(OSError):  # the first error is the one to report
-            sync_directory(path.parent)
+        _take_back(path)
         raise
+
+
+def _take_back(path: Path) -> None:
+    try:
+        _remove(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        logger.error("The outcome is unknown: %s was refused by the disk, but may be there later (%s).", path, error)
 
 
 def _remove(path: Path) -> None:
@@ -188,24 +204,28 @@ def _remove(path: Path) -> None:
 
 
 def sweep(temporary: Path) -> int:
-    """Remove drafts whose writer is gone; answer how many. Drafts are named by their writer's pid."""
-    removed = 0
-    for entry in os.scandir(temporary):
-        writer = entry.name.partition("-")[0]
-        if not (writer.isdigit() and _is_running(int(writer))):
-            _remove(Path(entry.path))
-            removed += 1
-    return removed
+    """Remove the drafts of dead writers; answer how many.
+
+    A living writer holds a lock on its draft, and the kernel knows that across containers, where
+    process ids mean nothing.
+    """
+    return sum(_sweep_draft(Path(entry.path)) for entry in os.scandir(temporary))
 
 
-def _is_running(pid: int) -> bool:
+def _sweep_draft(draft: Path) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
         return False
-    except PermissionError:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(draft)
+    except BlockingIOError:
+        return False
+    else:
         return True
-    return True
+    finally:
+        os.close(descriptor)
 
 
 class ExclusiveLock:

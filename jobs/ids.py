@@ -25,6 +25,8 @@ IMAGE_ID: Final = re.compile(r"img_[0-9a-f]{32}_[1-8]", re.ASCII)
 #: The namespace of ids that are derived from a dropped file.
 _DROP_NAMESPACE: Final = UUID("5d0c7d3e-6a0f-4b7e-9d52-1f6f3c0a8b11")
 _TICKS_PER_MILLISECOND: Final = 4096
+#: The year 9999, the last that dates know.
+_END_OF_TIME: Final = 253_370_764_800_000 * _TICKS_PER_MILLISECOND
 
 
 def is_job_id(text: str) -> bool:
@@ -56,17 +58,23 @@ class OrderClock:
     def issue(self) -> str:
         """The next order."""
         with locked_counter(self._path) as descriptor:
-            last = int.from_bytes(os.pread(descriptor, 8, 0), "big")
+            last = _last_tick(descriptor)
             tick = max(self._now() * _TICKS_PER_MILLISECOND // 1_000_000, last + 1)
             os.pwrite(descriptor, tick.to_bytes(8, "big"), 0)
         return _order_from_tick(tick)
 
     def never_before(self, order: str) -> None:
-        """Make later orders sort after `order`; called at start, since the counter itself is not synced."""
+        """Make later orders sort after `order`; called at start, since the counter is not synced."""
         floor = _tick_of(order)
         with locked_counter(self._path) as descriptor:
-            if int.from_bytes(os.pread(descriptor, 8, 0), "big") < floor:
+            if _last_tick(descriptor) < floor:
                 os.pwrite(descriptor, floor.to_bytes(8, "big"), 0)
+
+
+def _last_tick(descriptor: int) -> int:
+    """The counter; 0 where a power cut left something that no clock can have said."""
+    tick = int.from_bytes(os.pread(descriptor, 8, 0), "big")
+    return tick if tick < _END_OF_TIME else 0
 
 
 def _order_from_tick(tick: int) -> str:

@@ -18,13 +18,22 @@ class PendingQueue:
     """The pending jobs in order, kept in memory and refreshed from the directory.
 
     The heap may name jobs that are gone; the claim finds out. A job that is new to the directory is
-    read once, for its order, its model and the time before which it must wait. `now` is in seconds
-    since the epoch.
+    read once, for its order and the time before which it must wait. `now` is in seconds since the epoch.
+    It may step: a wait is turned into seconds of `monotonic` when the job is read, and cut to `longest_wait`.
     """
 
-    def __init__(self, spool: Spool, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        now: Callable[[], float] = time.time,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        longest_wait: float = 3600.0,
+    ) -> None:
         self._spool = spool
         self._now = now
+        self._monotonic = monotonic
+        self._longest_wait = longest_wait
         self._heap: list[tuple[str, str]] = []
         self._waiting: list[tuple[float, str, str]] = []
         self._known: set[str] = set()
@@ -53,10 +62,10 @@ class PendingQueue:
 
     def next_wake(self) -> float | None:
         """When the first waiting job may run (seconds since the epoch)."""
-        return self._waiting[0][0] if self._waiting else None
+        return self._now() + self._waiting[0][0] - self._monotonic() if self._waiting else None
 
     def _wake(self) -> None:
-        now = self._now()
+        now = self._monotonic()
         while self._waiting and self._waiting[0][0] <= now:
             _, order, job_id = heapq.heappop(self._waiting)
             heapq.heappush(self._heap, (order, job_id))
@@ -72,8 +81,9 @@ class PendingQueue:
         self._push(job)
 
     def _push(self, job: Job) -> None:
-        if job.not_before > self._now():
-            heapq.heappush(self._waiting, (job.not_before, job.order, job.id))
+        wait = min(job.not_before - self._now(), self._longest_wait)
+        if wait > 0:
+            heapq.heappush(self._waiting, (self._monotonic() + wait, job.order, job.id))
         else:
             heapq.heappush(self._heap, (job.order, job.id))
 

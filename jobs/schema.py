@@ -137,6 +137,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=False):
     retry_of: str | None = None
     #: Kernel boot during which the last attempt began; tells a power cut from a crashing job.
     boot_id: str | None = None
+    #: Attempts that a crash of the host cut short; these are not counted as attempts.
+    power_cuts: int = 0
 
     def evolve(self, **changes: Any) -> Job:
         """A copy with some fields changed."""

@@ -11,7 +11,6 @@ by whoever holds the job's lock. `docs/spool.md` states the contract for people 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,13 +18,13 @@ from typing import Final, Protocol
 
 import msgspec
 
-from jobs import files
+from jobs import data_directory, files
 from jobs.crash_points import point
-from jobs.errors import CorruptJob, DataDirectoryError, DuplicateJob, JobNotFound, QueueFull, StorageUnavailable
-from jobs.ids import OrderClock, is_job_id, timestamp
+from jobs.errors import CorruptJob, DuplicateJob, JobNotFound, StorageUnavailable
+from jobs.ids import OrderClock, is_job_id, is_order, timestamp
+from jobs.room import Room
 from jobs.schema import FINAL_STATES, Job, JobError, Progress, State, encode
 
-SENTINEL: Final = ".cyberimage"
 _FOLDERS: Final = ("incoming", *State, "rejected", "progress", "cancel", "bell", "tmp")
 #: Look-ups go the way that jobs move, so a job that moves meanwhile is met again further on.
 _LIFE: Final = (State.PENDING, State.PROCESSING, *FINAL_STATES)
@@ -68,31 +67,23 @@ class Spool:
         self.rejected = self.root / "rejected"
         self.bell = self.root / "bell"
         self.clock = OrderClock(self.root / "order")
-        self._max_pending = max_pending
-        self._reserve_bytes = reserve_bytes
+        self._room = Room(self.root / State.PENDING, max_pending=max_pending, reserve_bytes=reserve_bytes)
         self._observer = observer
-        self._pending_seen = (0.0, 0)
 
     # --- The data directory -------------------------------------------------------------------
 
     def prepare(self, *, create_anyway: bool = False) -> None:
-        """Make the directories that are missing.
-
-        Raises DataDirectoryError where the data directory exists without our sentinel file: most
-        likely a volume that is not mounted, and a fresh spool there would hide the real one.
-        """
-        sentinel = self.data / SENTINEL
-        if self.data.exists() and not sentinel.exists() and not create_anyway:
-            raise DataDirectoryError(
-                f"{self.data} exists but holds no {SENTINEL} file: perhaps its volume is not mounted. "
-                "To begin a new data directory there, set CYBERIMAGE_CREATE_DATA=on once."
-            )
-        for folder in (self.data, self.root, *(self.root / name for name in _FOLDERS), self.outputs):
-            folder.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
+        """Make the directories that are missing; raises DataDirectoryError (see `data_directory.prepare`)."""
+        folders = [*(self.root / name for name in _FOLDERS), self.outputs]
+        data_directory.prepare(self.data, folders, create_anyway=create_anyway)
         (self.root / "locks").mkdir(mode=0o700, exist_ok=True)
-        if not sentinel.exists():
-            sentinel.write_text("This is a CyberImage data directory.\n", encoding="utf-8")
-            files.sync_directory(self.data)
+        self._restore_clock()
+
+    def _restore_clock(self) -> None:
+        """Make new orders sort after all that are known: a power cut may have set the unsynced counter back."""
+        orders = [job_id for state in State for job_id in self.ids(state) if is_order(job_id)]
+        if orders:
+            self.clock.never_before(max(orders))
 
     # --- Paths --------------------------------------------------------------------------------
 
@@ -192,30 +183,15 @@ class Spool:
 
     def check_room(self) -> None:
         """Raise QueueFull or StorageUnavailable if no further job can be taken now."""
-        if self.pending_count() >= self._max_pending:
-            raise QueueFull(self._max_pending)
-        if self.free_bytes() < self._reserve_bytes:
-            raise StorageUnavailable(
-                f"Less than the reserve of {self._reserve_bytes >> 20} MiB is free on the disk; nothing was stored."
-            )
+        self._room.check()
 
     def has_room(self) -> bool:
         """Whether more free space is left than the reserve."""
-        return self.free_bytes() >= self._reserve_bytes
-
-    def free_bytes(self) -> int:
-        """Free space of the file system, as an ordinary user may use it."""
-        status = os.statvfs(self.root)
-        return status.f_bavail * status.f_frsize
+        return self._room.has_space()
 
     def pending_count(self) -> int:
-        """How many jobs are pending; at most a second old, since listing a deep queue costs milliseconds."""
-        moment, count = self._pending_seen
-        now = time.monotonic()
-        if now - moment > 1 or count + 100 > self._max_pending:
-            count = sum(1 for _ in self.ids(State.PENDING))
-            self._pending_seen = (now, count)
-        return count
+        """How many jobs are pending; what other processes did may be a second late."""
+        return self._room.pending_count()
 
     def ring(self) -> None:
         """Ring the doorbell of the runner. Only a hint: the runner scans anyway."""
@@ -232,8 +208,7 @@ class Spool:
                 files.create(self.path(State.PENDING, job.id), encode(job), self.temporary, name="submit")
             except FileExistsError as error:
                 raise DuplicateJob(job.id) from error
-        moment, count = self._pending_seen
-        self._pending_seen = (moment, count + 1)
+        self._room.taken()
 
     # --- Cancelling ---------------------------------------------------------------------------
 
@@ -250,8 +225,10 @@ class Spool:
         if lock.acquire():
             try:
                 self._cancel_idle(job_id)
-            finally:
+            except BaseException:
                 lock.release()
+                raise
+            lock.discard()
         self.ring()
         return self.find(job_id)[0]
 
@@ -261,9 +238,10 @@ class Spool:
 
     def _cancel_idle(self, job_id: str) -> None:
         state, job = self.find(job_id)
-        if not state.is_final:
-            error = JobError(type="cancelled", message="Cancelled on request")
-            self.finish(job, state, State.CANCELLED, error=error)
+        if state.is_final:  # it ended before the request was written
+            self.forget(job_id)
+        else:
+            self.finish_cancelled(job, state)
 
     # --- Transitions; the caller holds the job's lock -----------------------------------------
 
@@ -282,6 +260,11 @@ class Spool:
         files.move(self.path(State.PROCESSING, job.id), self.path(State.PENDING, job.id), name="put_back.move")
         self._changed(job, State.PENDING)
 
+    def finish_cancelled(self, job: Job, state: State) -> Job:
+        """Cancel a job that nobody works on."""
+        error = JobError(type="cancelled", message="Cancelled on request")
+        return self.finish(job, state, State.CANCELLED, error=error)
+
     def finish(self, job: Job, state: State, final: State, *, error: JobError | None = None) -> Job:
         """Write the outcome into the job's file, then move it to its final directory."""
         done = job.evolve(
@@ -298,7 +281,7 @@ class Spool:
             raise ValueError(f"job {job.id} has no outcome")
         final = State(job.outcome)
         files.move(self.path(state, job.id), self.path(final, job.id), name="final.move")
-        self._forget(job.id)
+        self.forget(job.id)
         self._changed(job, final)
         return job
 
@@ -308,8 +291,8 @@ class Spool:
             self._progress_path(job_id), msgspec.json.encode(progress), self.temporary, durable=False, name="progress"
         )
 
-    def _forget(self, job_id: str) -> None:
-        """Remove what only a living job needs."""
+    def forget(self, job_id: str) -> None:
+        """Remove what only a living job needs: its progress and the request to cancel it."""
         for path in (self._progress_path(job_id), self._cancel_path(job_id)):
             path.unlink(missing_ok=True)
 
