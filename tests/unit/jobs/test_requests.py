@@ -1,0 +1,148 @@
+"""The validator: any bytes give a request or a sentence that names the field and the value, never anything else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from jobs.errors import InvalidRequest
+from jobs.requests import RequestValidator
+from jobs.schema import Job
+from jobs.strict_json import SIZE_LIMIT, is_incomplete, parse_object
+
+ORDER = "01890a5d-ac96-774b-bcce-b302099a8057"
+RELAXED = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["tiny", "far", "example/tiny", "a castle", "x" * 501, "\u0000", "\ud800", "../../etc"]),
+)
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+)
+SETTINGS = [
+    "num_images",
+    "num_inference_steps",
+    "guidance_scale",
+    "height",
+    "width",
+    "max_sequence_length",
+    "seed",
+    "callback_steps",
+    "callback",
+]
+near_settings = st.dictionaries(st.sampled_from([*SETTINGS, "x"]), scalars | st.integers(0, 600), max_size=5)
+near_requests = st.fixed_dictionaries(
+    {"model_id": st.just("tiny") | scalars, "prompt": st.just("a castle") | scalars},
+    optional={"negative_prompt": anything, "settings": near_settings | anything, "id": anything, "unknown": anything},
+)
+
+
+def judge(validator: RequestValidator, raw: bytes, *, dropped: bool = False) -> Job | InvalidRequest:
+    try:
+        request = validator.dropped(raw) if dropped else validator.generate(raw)
+        return validator.job(request, job_id="x", order=ORDER, source="http")
+    except InvalidRequest as found:
+        error = found
+    assert error.message.strip()
+    (error.message + error.field).encode("utf-8")  # it can be sent
+    return error
+
+
+@RELAXED
+@given(raw=st.binary(max_size=300))
+def test_any_bytes_are_judged(raw: bytes, validator: RequestValidator) -> None:
+    judge(validator, raw)
+
+
+@RELAXED
+@given(document=anything)
+def test_any_json_is_judged(document: Any, validator: RequestValidator) -> None:
+    judge(validator, json.dumps(document).encode())
+
+
+@RELAXED
+@given(document=near_requests, dropped=st.booleans())
+@example(document={"model_id": "tiny", "prompt": "x", "settings": {"seed": 2**64}}, dropped=False)
+@example(document={"model_id": "tiny", "prompt": "x", "settings": {"width": 1e400}}, dropped=False)
+def test_what_is_nearly_a_request_is_judged(document: Any, dropped: bool, validator: RequestValidator) -> None:
+    verdict = judge(validator, json.dumps(document).encode(), dropped=dropped)
+    if isinstance(verdict, Job):
+        effective = verdict.effective_settings
+        assert 16 <= effective.width <= 128
+        assert 16 <= effective.height <= 128
+        assert 1 <= effective.num_images <= 8
+        assert 1 <= effective.num_inference_steps <= 50
+        assert 0 <= effective.seed < 2**63
+        assert verdict.prompt.strip()
+
+
+@RELAXED
+@given(document=near_requests)
+def test_http_and_dropped_files_get_the_same_verdict(document: dict[str, Any], validator: RequestValidator) -> None:
+    document.pop("id", None)
+    raw = json.dumps(document).encode()
+    verdicts = [judge(validator, raw), judge(validator, raw, dropped=True)]
+    assert isinstance(verdicts[0], Job) == isinstance(verdicts[1], Job)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "value", "right"),
+    [
+        ({"num_images": 9}, "settings.num_images", "9", "1 to 8"),
+        ({"num_images": 0}, "settings.num_images", "0", "1 to 8"),
+        ({"num_images": True}, "settings.num_images", "true", "whole number"),
+        ({"num_images": 1.5}, "settings.num_images", "1.5", "whole number"),
+        ({"num_inference_steps": 51}, "settings.num_inference_steps", "51", "1 to 50"),
+        ({"guidance_scale": "high"}, "settings.guidance_scale", '"high"', "number"),
+        ({"guidance_scale": -1}, "settings.guidance_scale", "-1", "0 to"),
+        ({"width": 129}, "settings.width", "129", "16 to 128"),
+        ({"height": 17}, "settings.height", "17", "multiple of 8"),
+        ({"seed": 2**63}, "settings.seed", str(2**63), "9223372036854775807"),
+        ({"max_sequence_length": 129}, "settings.max_sequence_length", "129", "1 to 128"),
+        ({"stpes": 3}, "settings.stpes", "", "num_inference_steps"),
+    ],
+)
+def test_the_sentence_names_the_field_the_value_and_what_would_be_right(
+    settings: dict[str, Any], field: str, value: str, right: str, validator: RequestValidator
+) -> None:
+    body = json.dumps({"model_id": "tiny", "prompt": "x", "settings": settings}).encode()
+    verdict = judge(validator, body)
+    assert isinstance(verdict, InvalidRequest)
+    assert verdict.field == field
+    assert all(word in verdict.message for word in (field, value, right)), verdict.message
+
+
+@pytest.mark.parametrize("depth", [10, 100, 500, 900, 990, 1000, 1100, 5000, 30_000])
+@pytest.mark.parametrize("place", ["callback", "width"])
+def test_deep_nesting_is_judged(depth: int, place: str, validator: RequestValidator) -> None:
+    nest = "[" * depth + "]" * depth
+    raw = f'{{"model_id": "tiny", "prompt": "x", "settings": {{"{place}": {nest}}}}}'.encode()
+    assert len(raw) < SIZE_LIMIT
+    judge(validator, raw)
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_the_longest_prompt_counts_characters(count: int, validator: RequestValidator) -> None:
+    for character in ("a", "ä", "🏰"):
+        body = {"model_id": "tiny", "prompt": character * count}
+        assert isinstance(judge(validator, json.dumps(body).encode()), Job)
+    too_long = {"model_id": "tiny", "prompt": "🏰" * 501}
+    assert isinstance(judge(validator, json.dumps(too_long).encode()), InvalidRequest)
+
+
+@given(
+    document=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), st.integers())
+)
+def test_no_beginning_of_an_object_passes_for_the_whole(document: dict[str, int]) -> None:
+    raw = json.dumps(document, ensure_ascii=False).encode()
+    assert parse_object(raw) == document
+    assert all(is_incomplete(raw[:cut]) for cut in range(len(raw)))
