@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,6 +17,8 @@ from enrich.styles import load_styles
 from jobs.errors import SettingsError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 logger = logging.getLogger(__name__)
@@ -115,7 +118,9 @@ class OpenAIEnricher:
         # Redirects are not followed, so the key goes nowhere but to the server that it is for.
         give_up_at = time.monotonic() + self.timeout
         with (
-            httpx.Client(timeout=self.timeout, transport=self.transport, follow_redirects=False) as client,
+            httpx.Client(
+                timeout=self.timeout, transport=self.transport, follow_redirects=False, verify=_trusted_authorities()
+            ) as client,
             client.stream(
                 "POST", chat_completions_url(self.endpoint), content=body, headers=self._headers()
             ) as response,
@@ -137,6 +142,14 @@ class OpenAIEnricher:
         if key := self.api_key.strip():
             headers["Authorization"] = f"Bearer {key}"
         return headers
+
+
+@cache
+def _trusted_authorities() -> ssl.SSLContext:
+    """What httpx trusts by default; reading it takes longer than all else here, so it is read once."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def chat_completions_url(endpoint: str) -> str:

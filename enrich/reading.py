@@ -51,7 +51,7 @@ def read(text: str) -> Reading:
     tokens = tokenize(text)
     phrases = _noun_phrases(tokens, lexicon)
     facts = _merge(match.meaning.says for phrase in phrases if not phrase.denied for match in phrase.matches)
-    if "place" not in facts and any(phrase.names_a_place for phrase in phrases):
+    if "place" not in facts and any(_names_a_place(phrase, lexicon) for phrase in phrases):
         facts["place"] = _SOME_PLACE
     return Reading(
         kind=_subject_kind([phrase for phrase in phrases if not phrase.denied]),
@@ -107,27 +107,28 @@ class _NounPhrase:
     denied: bool = False
     has_words: bool = False
     matches: list[Match] = field(default_factory=list)
-    place_words: frozenset[str] = frozenset()
 
-    @property
-    def names_a_place(self) -> bool:
-        """ "in a hammock" does; "at night", "in the rain" and "in red" do not."""
-        only_circumstances = self.matches and not any(match.meaning.kind for match in self.matches)
-        return self.has_words and not only_circumstances and not self.place_words.isdisjoint(self.breaks)
+
+def _names_a_place(phrase: _NounPhrase, lexicon: Lexicon) -> bool:
+    """ "in a hammock" does; "at night", "in the rain" and "in a red dress" do not."""
+    if not phrase.has_words or lexicon.grammar["places"].isdisjoint(phrase.breaks):
+        return False
+    nouns = [match.term[-1] for match in phrase.matches if match.meaning.kind]
+    only_circumstances = phrase.matches and lexicon.grammar["clothing"].issuperset(nouns)
+    return not only_circumstances
 
 
 def _noun_phrases(tokens: list[str], lexicon: Lexicon) -> list[_NounPhrase]:
     """Cut at articles, prepositions, verbs in -ing and punctuation."""
-    grammar = lexicon.grammar
     starts = {match.start: match for match in lexicon.matches(tokens)}
-    phrases = [_NounPhrase([], place_words=grammar["places"])]
+    phrases = [_NounPhrase([])]
     denied, position = False, 0
     while position < len(tokens):
         token, match = tokens[position], starts.get(position)
         if match is None and _is_break(token, lexicon):
             denied = _still_denied(token, denied, lexicon)
             if phrases[-1].has_words:
-                phrases.append(_NounPhrase([], place_words=grammar["places"]))
+                phrases.append(_NounPhrase([]))
             phrases[-1].breaks.append(token)
         else:
             phrases[-1].has_words = True

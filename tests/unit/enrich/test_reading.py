@@ -28,7 +28,12 @@ from enrich.reading import read
         ("an orange cat", "animal"),
         ("street food", "food"),
         ("a city street at night", "city"),
-        ("snowy mountain valley", "landscape"),
+        ("snowy mountain valley", "land"),
+        ("sunset over the ocean", "water"),
+        ("an old oak tree", "tree"),
+        ("a humpback whale", "sealife"),
+        ("a bicycle by the lake", "bicycle"),
+        ("a woman in a red dress", "person"),
         ("an old building", "building"),
         ("a Dragon-Shaped Teapot", "object"),
         ("no people, an abandoned station", "building"),
@@ -83,6 +88,7 @@ def test_a_place_may_be_unknown_but_circumstances_are_none() -> None:
     assert "place" in read("a cat in a hammock").facts
     assert "place" not in read("a cat at night").facts
     assert "place" not in read("a cat in the rain").facts
+    assert "place" not in read("a woman in a red dress").facts
 
 
 @pytest.mark.parametrize(
