@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from jobs import files, runner_status
@@ -22,6 +23,7 @@ from runner.intake import Intake
 from runner.status_board import StatusBoard
 from runner.supervisor import Supervisor
 from runner.wake import WakePipe
+from runner.worker_process import WORKER_COMMAND
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ EX_TEMPFAIL: Final = 75
 EX_CONFIG: Final = 78
 
 
-def main() -> int:
+def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
     """Run until asked to end; answers the exit status."""
     try:
         settings = Settings.from_environment()
@@ -47,7 +49,7 @@ def main() -> int:
         return EX_TEMPFAIL
     try:
         _sweep(spool)
-        _supervise(settings, catalog, spool, device)
+        _supervise(settings, catalog, spool, worker_command)
     finally:
         lock.release()
     return 0
@@ -90,13 +92,14 @@ def _sweep(spool: Spool) -> None:
         logger.info("Leftovers of crashed writers were removed.", extra={"files": removed})
 
 
-def _supervise(settings: Settings, catalog: Catalog, spool: Spool, device: str) -> None:
+def _supervise(settings: Settings, catalog: Catalog, spool: Spool, worker_command: Sequence[str]) -> None:
     wake = WakePipe()
     requests = _listen_for_signals(wake)
     validator = RequestValidator(catalog, settings.prompt_limit)
     adopter = Adopter(spool, validator, settings.quiet_seconds)
-    board = StatusBoard(spool, catalog, _status_name(device))
-    Supervisor(settings, Intake(settings, spool, adopter, wake), board, wake, lambda: len(requests)).run()
+    board = StatusBoard(spool, catalog, _status_name(_device_key(settings.device)))
+    intake = Intake(settings, spool, adopter, wake)
+    Supervisor(settings, intake, board, wake, lambda: len(requests), worker_command).run()
 
 
 def _listen_for_signals(wake: WakePipe) -> list[int]:

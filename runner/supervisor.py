@@ -127,7 +127,6 @@ class Supervisor:
             self._start_worker()
             return
         self._worker.send(Run(self._next_job))
-        self._worker.last_sign = time.monotonic()
         self._board.dispatched(self._next_job)
         self._next_job = None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import sys
 import threading
 from collections.abc import Callable
 
@@ -44,13 +43,17 @@ class WorkerChannel:
         self._on_stop()
 
     def _listen(self) -> None:
-        for line in sys.stdin.buffer:
-            command = self._decoded(line)
-            if isinstance(command, Run):
+        # Not through sys.stdin: a thread in its buffered reader would abort the interpreter's shutdown.
+        buffer = b""
+        while part := os.read(0, 65536):
+            *lines, buffer = (buffer + part).split(b"\n")
+            for line in lines:
+                command = self._decoded(line)
+                if not isinstance(command, Run):
+                    self.stop()
+                    return
                 self._commands.put(command)
-            else:
-                break
-        self.stop()  # told to, or the supervisor is gone
+        self.stop()  # the supervisor is gone
 
     @staticmethod
     def _decoded(line: bytes) -> Command | None:

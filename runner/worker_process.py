@@ -77,6 +77,7 @@ class WorkerProcess:
 
     def send(self, command: Command) -> None:
         """Tell it something; a worker that has just died does not listen, and its end is seen elsewhere."""
+        self.last_sign = time.monotonic()  # its patience begins anew
         with suppress(BrokenPipeError):
             os.write(self._input.fileno(), messages.to_line(command))
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from runner import __main__ as program
-from runner import supervisor
+from runner.__main__ import main
 
 if __name__ == "__main__":
-    supervisor.Supervisor.__init__.__kwdefaults__ = None
-    defaults = supervisor.Supervisor.__init__.__defaults__
-    assert defaults is not None
-    supervisor.Supervisor.__init__.__defaults__ = (*defaults[:-1], (sys.executable, "-m", os.environ["TEST_WORKER"]))
-    sys.exit(program.main())
+    sys.exit(main([sys.executable, "-m", os.environ["TEST_WORKER"]]))

@@ -1,0 +1,198 @@
+"""The supervisor as a program, with a worker that only pretends to draw: order, crashes, hangs, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.schema import State
+from runner.worker_process import processors
+from tests.programs import Program, wait_until
+from tests.runner_desk import RunnerDesk, is_running
+
+FAKE = "tests.fake_worker"
+
+
+@pytest.fixture
+def bare_desk(tmp_path: Path) -> RunnerDesk:
+    """A desk whose models are only names: the fake worker loads nothing."""
+    for key in ("tiny-sd", "tiny-flux", "tiny-sd3"):
+        (tmp_path / "weights" / key).mkdir(parents=True)
+        (tmp_path / "weights" / key / "model_index.json").write_text("{}", encoding="utf-8")
+    return RunnerDesk(tmp_path, tmp_path / "weights")
+
+
+def start(desk: RunnerDesk, **settings: object) -> Program:
+    return desk.runner(worker=FAKE, **({"idle_seconds": 60, "scan_seconds": 0.2} | settings))
+
+
+def test_jobs_run_in_order_of_acceptance_and_an_idle_worker_leaves(bare_desk: RunnerDesk) -> None:
+    jobs = [bare_desk.submit(f"picture {number}") for number in range(3)]
+    with start(bare_desk, idle_seconds=0.2) as runner:
+        done = [bare_desk.wait_for(job) for job in jobs]
+        bare_desk.wait_for_status(lambda status: status.worker_pid is None, "the worker to leave")
+        late = bare_desk.wait_for(bare_desk.submit("a late one"))
+        assert late.outcome == "completed"
+        assert runner.output().count("A worker has started.") == 2
+    started = [job.started_at or "" for job in done]
+    assert started == sorted(started)
+    assert [job.attempts for job in done] == [1, 1, 1]
+
+
+def test_a_dropped_file_becomes_a_finished_job(bare_desk: RunnerDesk) -> None:
+    with start(bare_desk):
+        drop = bare_desk.spool.incoming / "castle.json"
+        drop.write_text('{"id": "castle", "model_id": "tiny-sd", "prompt": "a castle"}', encoding="utf-8")
+        finished = bare_desk.spool.path(State.COMPLETED, "castle")
+        wait_until(finished.exists, 30, "the drop to be drawn")
+        assert not drop.exists()
+
+
+@pytest.mark.parametrize("fault", ["kill", "exit"])
+def test_a_crash_costs_one_attempt_and_the_next_worker_finishes_the_job(bare_desk: RunnerDesk, fault: str) -> None:
+    job = bare_desk.submit(f"{fault} once")
+    with start(bare_desk):
+        assert bare_desk.wait_for(job).outcome == "completed"
+        assert bare_desk.stored(job).attempts == 2
+
+
+def test_a_poisonous_job_is_given_up_with_its_cause_and_others_go_on(bare_desk: RunnerDesk) -> None:
+    poison = bare_desk.submit("kill")
+    good = bare_desk.submit("a castle")
+    with start(bare_desk, max_attempts=3, retry_delays="0.1,0.1"):
+        assert bare_desk.wait_for(good).outcome == "completed"
+        failed = bare_desk.wait_for(poison)
+    assert failed.error is not None
+    assert (failed.outcome, failed.attempts, failed.error.type) == ("failed", 3, "runner_died")
+    assert "signal 9 (SIGKILL)" in failed.error.message
+    assert "3 attempts" in failed.error.message
+
+
+def test_a_worker_without_progress_is_killed_and_the_job_tried_again(bare_desk: RunnerDesk) -> None:
+    job = bare_desk.submit("hang once")
+    with start(bare_desk, stall_seconds=1):
+        done = bare_desk.wait_for(job)
+    assert (done.outcome, done.attempts) == ("completed", 2)
+
+
+def test_a_worker_that_dies_before_it_has_a_job_burns_no_attempts(
+    bare_desk: RunnerDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_WORKER_BROKEN", "1")
+    job = bare_desk.submit()
+    with start(bare_desk) as runner:
+        bare_desk.wait_for_status(lambda status: status.state == "paused", "the runner to pause")
+        assert (bare_desk.state(job), bare_desk.stored(job).attempts) == (State.PENDING, 0)
+        assert "The worker died: exit status 1." in runner.output()
+
+
+def test_sigterm_puts_the_job_back_with_its_attempt(bare_desk: RunnerDesk) -> None:
+    job = bare_desk.submit("slow")
+    with start(bare_desk) as runner:
+        bare_desk.wait_for_steps(job)
+        worker = bare_desk.worker_pid()
+        assert runner.end(signal.SIGTERM) == 0
+    assert (bare_desk.state(job), bare_desk.stored(job).attempts) == (State.PENDING, 0)
+    assert not is_running(worker)
+
+
+def test_a_worker_that_does_not_stop_is_killed(bare_desk: RunnerDesk) -> None:
+    job = bare_desk.submit("slow deaf")
+    with start(bare_desk) as runner:
+        bare_desk.wait_for_steps(job)
+        assert runner.process is not None
+        runner.process.send_signal(signal.SIGTERM)
+        runner.end(signal.SIGTERM)  # the second request does not wait for the step
+    assert bare_desk.stored(job).attempts == 1
+
+
+def test_a_killed_supervisor_leaves_no_worker_and_the_next_one_goes_on(bare_desk: RunnerDesk) -> None:
+    job = bare_desk.submit("slow")
+    with start(bare_desk) as first:
+        bare_desk.wait_for_steps(job)
+        worker = bare_desk.worker_pid()
+        os.kill(first.pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(worker), 30, "the worker to notice")
+    assert (bare_desk.state(job), bare_desk.stored(job).attempts) == (State.PENDING, 0)
+    with start(bare_desk):
+        assert bare_desk.wait_for(job).outcome == "completed"
+
+
+def test_a_hanging_orphan_keeps_the_device_until_it_is_killed(bare_desk: RunnerDesk) -> None:
+    job = bare_desk.submit("hang once")
+    with start(bare_desk) as first:
+        bare_desk.wait_for_status(lambda status: status.loaded_models, "the job to hang")
+        orphan = bare_desk.worker_pid()
+        os.kill(first.pid, signal.SIGKILL)
+        assert first.process is not None
+        first.process.wait()
+    assert is_running(orphan)
+    other = bare_desk.submit("a castle")
+    with start(bare_desk, stall_seconds=5):
+        bare_desk.wait_for_status(
+            lambda status: "Another worker" in (status.message or ""), "the new worker to wait for the device"
+        )
+        assert bare_desk.state(other) is State.PENDING
+        assert is_running(orphan)
+        assert bare_desk.wait_for(other).outcome == "completed"
+        assert not is_running(orphan)
+        assert bare_desk.wait_for(job).outcome == "completed"
+
+
+def test_a_second_runner_names_the_first_and_leaves(bare_desk: RunnerDesk) -> None:
+    with start(bare_desk) as first:
+        bare_desk.wait_for_status(lambda status: status.pid == first.pid, "the first runner")
+        second = start(bare_desk)
+        second.start()
+        assert second.process is not None
+        assert second.process.wait(60) == 75
+        assert f"process {first.pid}" in second.output()
+
+
+def test_a_cancelled_job_stops_at_its_next_step(bare_desk: RunnerDesk) -> None:
+    job = bare_desk.submit("slow")
+    with start(bare_desk):
+        bare_desk.wait_for_steps(job)
+        bare_desk.spool.cancel(job.id)
+        assert bare_desk.wait_for(job).outcome == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"scan_seconds": "soon"}, "CYBERIMAGE_SCAN_SECONDS is 'soon'"),
+        ({"catalog": "/nowhere/models.toml"}, "There is no model catalog at /nowhere/models.toml"),
+    ],
+)
+def test_a_wrong_setting_ends_the_runner_with_a_sentence(
+    bare_desk: RunnerDesk, setting: dict[str, str], sentence: str
+) -> None:
+    runner = bare_desk.runner(**setting)
+    runner.start()
+    assert runner.process is not None
+    assert runner.process.wait(60) == 78
+    assert sentence in runner.output()
+
+
+def test_a_folder_that_is_no_data_directory_is_refused(bare_desk: RunnerDesk, tmp_path: Path) -> None:
+    (tmp_path / "unmounted").mkdir()
+    runner = bare_desk.runner(data=str(tmp_path / "unmounted"))
+    runner.start()
+    assert runner.process is not None
+    assert runner.process.wait(60) == 78
+    assert ".cyberimage" in runner.output()
+
+
+def test_the_supervisor_loads_no_torch() -> None:
+    code = "import sys, runner.__main__; print([m for m in ('torch', 'diffusers', 'transformers') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_threads_are_as_many_as_the_processors_that_may_be_used() -> None:
+    assert 1 <= processors() <= (os.cpu_count() or 1)
