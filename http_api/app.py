@@ -15,10 +15,11 @@ from http_api import blocking, errors
 from http_api.enrich_resource import EnrichResource
 from http_api.gallery_resource import GalleryResource
 from http_api.generate_resource import GenerateResource
-from http_api.image_resource import ImageResource, MetadataResource, PngResource
+from http_api.image_resource import ImageResource, MetadataResource, PngResource, ThumbnailResource
 from http_api.job_look import Looker
 from http_api.middleware import RequestId, SafetyHeaders, SameSiteOnly
 from http_api.model_resource import ModelResource
+from http_api.page_resource import PageResource
 from http_api.parts import Parts, assemble
 from http_api.queue_resource import QueueResource, ResetQueueResource
 from http_api.status_resource import StatusResource
@@ -46,10 +47,13 @@ def _add_routes(app: App, parts: Parts) -> None:
     app.add_route("/api/get_image/{image_id}", PngResource(parts.store))
     app.add_route("/api/image/{image_id}", ImageResource(parts.store))
     app.add_route("/api/image/{image_id}/metadata", MetadataResource(parts.store))
+    app.add_route("/api/image/{image_id}/thumbnail", ThumbnailResource(parts.store, parts.spool.temporary))
     app.add_route("/api/queue", QueueResource(parts.jobs))
     app.add_route("/api/reset_queue", ResetQueueResource(parts.spool, parts.settings))
     app.add_route("/api/gallery", GalleryResource(parts.images))
     app.add_route("/api/enrich", EnrichResource(parts.enricher, parts.settings.prompt_limit))
+    app.add_route("/", PageResource(fixed="index.html"))
+    app.add_route("/static/{name}", PageResource())
 
 
 def get_app() -> App:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
+import falcon
 from falcon import Request, Response
 
-from http_api import blocking, image_view
+from http_api import blocking, file_answer, image_view, thumbnail
 from http_api.query import Query
 from http_api.request_body import refuse_body
 from outputs.store import ImageStore
@@ -20,14 +24,34 @@ class PngResource:
         self._store = store
 
     def on_get(self, req: Request, resp: Response, image_id: str) -> None:
-        """Stream the file; a reader gets all its bytes even if the image is deleted meanwhile."""
+        """Stream the file, or a part; a reader gets all its bytes even if the image is deleted meanwhile."""
         Query(req)
         stream, sidecar = self._store.open(image_id)
-        resp.content_type = "image/png"
-        resp.etag = sidecar.sha256
         resp.cache_control = [_FOR_EVER]
         resp.set_header("Content-Disposition", f'inline; filename="{sidecar.id}.png"')
-        resp.set_stream(stream, sidecar.size_bytes)
+        file_answer.send(req, resp, stream, size=sidecar.size_bytes, etag=sidecar.sha256, content_type="image/png")
+
+    on_head = on_get
+
+
+class ThumbnailResource:
+    """`GET /api/image/<image_id>/thumbnail`: a small WebP."""
+
+    def __init__(self, store: ImageStore, temporary: Path) -> None:
+        self._store = store
+        self._temporary = temporary
+
+    def on_get(self, req: Request, resp: Response, image_id: str) -> None:
+        """Send it, making it first if nobody has."""
+        Query(req)
+        etag = f"{self._store.sidecar(image_id).sha256}-{thumbnail.SIDE}"
+        resp.cache_control = [_FOR_EVER]
+        if file_answer.is_known(req, etag):
+            resp.etag = etag
+            resp.status = falcon.HTTP_304
+            return
+        webp = blocking.run(lambda: thumbnail.thumbnail(self._store, self._temporary, image_id))
+        file_answer.send(req, resp, io.BytesIO(webp), size=len(webp), etag=etag, content_type="image/webp")
 
     on_head = on_get
 

@@ -51,26 +51,19 @@ class RateLimiter:
         """
         if self._limit is None:
             return None
+        now = self._now()
         with self._transaction() as database:
-            return self._charge(database, client, self._limit)
+            _forget_old(database, now, self._limit)
+            free_at = _free_at(database, client, self._limit)
+            if free_at is None:
+                return _insert(database, client, now)
+        raise RateLimited(self._limit.amount, period(self._limit), max(1.0, free_at - now))
 
     def refund(self, receipt: int | None) -> None:
         """Take a charge back, because its job was not accepted."""
         if receipt is not None:
             with self._transaction() as database:
                 database.execute("DELETE FROM charge WHERE id = ?", (receipt,))
-
-    def _charge(self, database: sqlite3.Connection, client: str, limit: RateLimit) -> int:
-        now = self._now()
-        # After the clock was set back, charges lie in the future: they count for one window, not for ever.
-        database.execute("UPDATE charge SET at = ? WHERE at > ?", (now, now))
-        database.execute("DELETE FROM charge WHERE at <= ?", (now - limit.seconds,))
-        query = "SELECT at FROM charge WHERE client = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
-        blocking = database.execute(query, (client, limit.amount - 1)).fetchone()
-        if blocking is not None:
-            raise RateLimited(limit.amount, period(limit), max(1.0, blocking[0] + limit.seconds - now))
-        row = database.execute("INSERT INTO charge (client, at) VALUES (?, ?)", (client, now)).lastrowid
-        return int(row or 0)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -100,6 +93,24 @@ class RateLimiter:
             logger.error("%s is damaged and begins anew: %s", self._path, error)
             for suffix in ("", "-journal"):
                 Path(f"{os.fspath(self._path)}{suffix}").unlink(missing_ok=True)
+
+
+def _forget_old(database: sqlite3.Connection, now: float, limit: RateLimit) -> None:
+    # After the clock was set back, charges lie in the future: they count for one window, not for ever.
+    database.execute("UPDATE charge SET at = ? WHERE at > ?", (now, now))
+    database.execute("DELETE FROM charge WHERE at <= ?", (now - limit.seconds,))
+
+
+def _free_at(database: sqlite3.Connection, client: str, limit: RateLimit) -> float | None:
+    """When the client may submit again; None if it may now."""
+    query = "SELECT at FROM charge WHERE client = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
+    row = database.execute(query, (client, limit.amount - 1)).fetchone()
+    return None if row is None else row[0] + limit.seconds
+
+
+def _insert(database: sqlite3.Connection, client: str, now: float) -> int:
+    row = database.execute("INSERT INTO charge (client, at) VALUES (?, ?)", (client, now)).lastrowid
+    return int(row or 0)
 
 
 def period(limit: RateLimit) -> str:

@@ -1,0 +1,125 @@
+"""An application over a spool of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from falcon.testing import TestClient
+
+from enrich.enricher import BuiltInEnricher
+from http_api.app import create_app
+from http_api.parts import Parts
+from http_api.rate_limit import RateLimiter
+from jobs.catalog import Catalog
+from jobs.claims import Claim, claim
+from jobs.ids import image_id, timestamp
+from jobs.requests import RequestValidator
+from jobs.schema import Job
+from jobs.settings import Settings
+from jobs.spool import Spool
+from outputs.maintenance import image_index, job_index
+from outputs.sidecar import Sidecar
+from outputs.store import ImageStore
+
+
+@pytest.fixture
+def parts(spool: Spool, catalog: Catalog, validator: RequestValidator) -> Parts:
+    """The parts of an API over the test's data directory, without a rate limit."""
+    jobs, images = job_index(spool.data), image_index(spool.data)
+    jobs.repair()
+    images.repair()
+    return Parts(
+        settings=Settings(data=spool.data, rate_limit=None),
+        spool=Spool(spool.data, observer=jobs),
+        store=ImageStore(spool.outputs, spool.temporary, images),
+        jobs=jobs,
+        images=images,
+        catalog=catalog,
+        validator=validator,
+        enricher=BuiltInEnricher(500),
+        limiter=RateLimiter(spool.root / "rate_limit.sqlite3", None),
+    )
+
+
+@pytest.fixture
+def client(parts: Parts) -> TestClient:
+    """A client of the application, in process."""
+    return TestClient(create_app(parts))
+
+
+@pytest.fixture
+def client_with(parts: Parts) -> Callable[..., TestClient]:
+    """A client of an application with some parts replaced."""
+    return lambda **changes: TestClient(create_app(replace(parts, **changes)))
+
+
+@pytest.fixture
+def submit(client: TestClient) -> Callable[..., str]:
+    """Submit a job over HTTP; answers its id."""
+
+    def send(prompt: str = "a castle", **settings: Any) -> str:
+        body = {"model_id": "tiny", "prompt": prompt, "settings": settings}
+        answer = client.simulate_post("/api/generate", json=body)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json["job_id"])
+
+    return send
+
+
+@pytest.fixture
+def begin(parts: Parts) -> Callable[[str], Claim]:
+    """Claim a job as a worker does, and begin its attempt."""
+
+    def start(job_id: str) -> Claim:
+        held = claim(parts.spool, job_id)
+        assert held is not None
+        held.begin_attempt()
+        return held
+
+    return start
+
+
+@pytest.fixture
+def draw(parts: Parts) -> Callable[..., Sidecar]:
+    """Commit image `number` of a job, with `png` as its bytes."""
+
+    def commit(job: Job, number: int = 1, png: bytes = b"\x89PNG not really") -> Sidecar:
+        found = sidecar_of(job, number, png)
+        parts.store.commit(png, found)
+        return found
+
+    return commit
+
+
+def sidecar_of(job: Job, number: int, png: bytes) -> Sidecar:
+    """The sidecar that a worker would write."""
+    settings = job.effective_settings
+    return Sidecar(
+        id=image_id(job.order, number),
+        job_id=job.id,
+        order=job.order,
+        model_id=job.model_id,
+        model_source="example/tiny",
+        prompt=job.prompt,
+        negative_prompt=job.negative_prompt,
+        requested_negative_prompt=job.negative_prompt,
+        settings=settings,
+        seed=settings.seed + number - 1,
+        image_number=number,
+        total_images=settings.num_images,
+        attempt=job.attempts,
+        width=settings.width,
+        height=settings.height,
+        created_at=timestamp(),
+        generation_time=1_700_000_000.5,
+        duration_seconds=1.5,
+        device="cpu",
+        dtype="float32",
+        versions={"torch": "2"},
+        size_bytes=len(png),
+        sha256=hashlib.sha256(png).hexdigest(),
+    )

@@ -1,0 +1,142 @@
+"""Conditional requests, ranges, thumbnails, and the page's files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import falcon
+import pytest
+from falcon.testing import TestClient
+from PIL import Image
+
+from http_api.page_resource import PageResource
+from http_api.parts import Parts
+from jobs.claims import Claim
+from outputs.sidecar import Sidecar
+
+
+def picture() -> bytes:
+    target = io.BytesIO()
+    Image.linear_gradient("L").resize((640, 320)).convert("RGB").save(target, "PNG")
+    return target.getvalue()
+
+
+PNG = picture()
+
+
+@pytest.fixture
+def image(submit: Callable[..., str], begin: Callable[[str], Claim], draw: Callable[..., Sidecar]) -> Sidecar:
+    held = begin(submit())
+    sidecar = draw(held.job, 1, PNG)
+    held.complete()
+    return sidecar
+
+
+@pytest.mark.parametrize("kind", ["get_image/{}", "image/{}/thumbnail"])
+def test_what_the_client_has_is_not_sent_again(client: TestClient, image: Sidecar, kind: str) -> None:
+    address = "/api/" + kind.format(image.id)
+    etag = client.simulate_get(address).headers["etag"]
+    for known in (etag, f'"other", {etag}', "*"):
+        answer = client.simulate_get(address, headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["etag"] == etag
+    assert client.simulate_get(address, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("bytes=0-9", PNG[:10]),
+        ("bytes=10-", PNG[10:]),
+        ("bytes=-7", PNG[-7:]),
+        ("bytes=5-999999999", PNG[5:]),
+        ("bytes=-999999999", PNG),
+    ],
+)
+def test_a_part_is_sent_on_request(client: TestClient, image: Sidecar, wanted: str, expected: bytes) -> None:
+    answer = client.simulate_get(f"/api/get_image/{image.id}", headers={"Range": wanted})
+    assert (answer.status_code, answer.content) == (206, expected)
+    start = len(PNG) - len(expected) if wanted != "bytes=0-9" else 0
+    assert answer.headers["content-range"] == f"bytes {start}-{start + len(expected) - 1}/{len(PNG)}"
+    assert answer.headers["content-length"] == str(len(expected))
+
+
+@pytest.mark.parametrize("wanted", ["bytes=999999999-", "bytes=-0"])
+def test_a_part_outside_is_refused(client: TestClient, image: Sidecar, wanted: str) -> None:
+    answer = client.simulate_get(f"/api/get_image/{image.id}", headers={"Range": wanted})
+    assert answer.status_code == 416
+    assert answer.headers["content-range"] == f"bytes */{len(PNG)}"
+
+
+@pytest.mark.parametrize("wanted", ["bytes=a-b", "lines=1-2", "bytes=0-1,4-5", "bytes=-", "bytes=\u0661-"])
+def test_a_range_that_cannot_be_read_is_ignored(client: TestClient, image: Sidecar, wanted: str) -> None:
+    answer = client.simulate_get(f"/api/get_image/{image.id}", headers={"Range": wanted})
+    assert (answer.status_code, answer.content) == (200, PNG)
+
+
+def test_a_part_of_another_content_is_not_sent(client: TestClient, image: Sidecar) -> None:
+    headers = {"Range": "bytes=0-9", "If-Range": '"other"'}
+    assert client.simulate_get(f"/api/get_image/{image.id}", headers=headers).content == PNG
+
+
+def test_head_has_the_headers_of_get(client: TestClient, image: Sidecar) -> None:
+    address = f"/api/image/{image.id}/thumbnail"
+    assert (
+        client.simulate_head(address).headers["content-length"]
+        == client.simulate_get(address).headers["content-length"]
+    )
+
+
+def test_a_thumbnail_is_made_once_beside_the_image(client: TestClient, image: Sidecar, parts: Parts) -> None:
+    answer = client.simulate_get(f"/api/image/{image.id}/thumbnail")
+    assert answer.headers["content-type"] == "image/webp"
+    assert "immutable" in answer.headers["cache-control"]
+    assert Image.open(io.BytesIO(answer.content)).size == (384, 192)
+    kept = parts.store.path(image.id).with_suffix(".webp")
+    kept.write_bytes(b"made once")
+    assert client.simulate_get(f"/api/image/{image.id}/thumbnail").content == b"made once"
+    client.simulate_delete(f"/api/image/{image.id}")
+    assert not kept.exists()
+    assert client.simulate_get(f"/api/image/{image.id}/thumbnail").status_code == 404
+
+
+def test_no_thumbnail_of_a_damaged_image(client: TestClient, image: Sidecar, parts: Parts) -> None:
+    parts.store.path(image.id).write_bytes(b"x" * len(PNG))
+    answer = client.simulate_get(f"/api/image/{image.id}/thumbnail")
+    assert (answer.status_code, answer.json["error_type"]) == (500, "damaged")
+    assert not parts.store.path(image.id).with_suffix(".webp").exists()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> TestClient:
+    """The page's routes over a folder of the test."""
+    folder = tmp_path / "page"
+    (folder / "sub.js").mkdir(parents=True)
+    (folder / "index.html").write_text("<!doctype html>", encoding="utf-8")
+    (folder / "app.js").write_text("1", encoding="utf-8")
+    (folder / "notes.txt").write_text("2", encoding="utf-8")
+    (tmp_path / "secret.js").write_text("3", encoding="utf-8")
+    app = falcon.App()
+    app.add_route("/", PageResource(folder, fixed="index.html"))
+    app.add_route("/static/{name}", PageResource(folder))
+    return TestClient(app)
+
+
+def test_the_page_is_served_with_a_strict_policy(page: TestClient) -> None:
+    answer = page.simulate_get("/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    again = page.simulate_get("/", headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize(
+    "name", ["..%2fsecret.js", "%2e%2e/secret.js", ".js", "sub.js", "notes.txt", "nix.js", "a%00.js"]
+)
+def test_only_files_of_the_page_are_served(page: TestClient, name: str) -> None:
+    assert page.simulate_get(f"/static/{name}").status_code == 404
+    assert page.simulate_get("/static/app.js").text == "1"

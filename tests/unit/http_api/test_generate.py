@@ -1,0 +1,194 @@
+"""`POST /generate`: acceptance, repetition, the rate limit, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from falcon.testing import Result, TestClient
+
+from http_api.parts import Parts
+from http_api.rate_limit import RateLimiter
+from jobs.schema import State
+from jobs.settings import RateLimit
+from jobs.spool import Spool
+
+BODY: dict[str, Any] = {"model_id": "tiny", "prompt": "a castle"}
+ClientWith = Callable[..., TestClient]
+
+
+def post(client: TestClient, body: Any = None, **headers: str) -> Result:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.simulate_post("/api/generate", json=BODY if body is None else body, headers=named)
+
+
+def stored(parts: Parts) -> list[str]:
+    return sorted(parts.spool.ids(State.PENDING))
+
+
+def test_the_answer_has_the_form_of_the_spec(client: TestClient, parts: Parts) -> None:
+    answer = post(client, {**BODY, "settings": {"num_images": 2, "seed": 4}})
+    assert answer.status_code == 200
+    job_id = answer.json["job_id"]
+    assert answer.json == {
+        "job_id": job_id,
+        "status": "pending",
+        "num_images": 2,
+        "message": "Image generation job submitted successfully for 2 image(s)",
+        "seed": 4,
+        "warnings": [],
+    }
+    assert answer.headers["location"] == f"/api/status/{job_id}"
+    assert stored(parts) == [job_id]
+
+
+def test_a_warning_of_the_validator_is_answered(client: TestClient) -> None:
+    assert "callback" in post(client, {**BODY, "settings": {"callback": "f"}}).json["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b" ", "empty"),
+        (b"{", "not valid JSON"),
+        (b"[]", "JSON object"),
+        (b'{"model_id": "tiny"}', "Missing required fields: prompt"),
+        (b'{"model_id": "tiny", "prompt": ""}', "prompt"),
+        (b'{"model_id": "tiny", "prompt": "a", "prompt": "b"}', "twice"),
+        (b'{"model_id": "tiny", "prompt": "a", "settings": {"guidance_scale": NaN}}', "NaN"),
+        (b'{"model_id": "tiny", "prompt": "a", "settings": {"guidance_scale": 1e999}}', "1e999"),
+        (b'{"model_id": "tiny", "prompt": "a", "settings": {"width": 65}}', "settings.width is 65"),
+        (b'{"model_id": "tiny", "prompt": "a", "settings": {"num_images": 9}}', "settings.num_images is 9"),
+        (b'{"model_id": "tiny", "prompt": "a", "settings": {"num_images": true}}', "settings.num_images is true"),
+        (b'{"model_id": "tiny", "prompt": "a", "widht": 3}', "widht"),
+        (b'{"model_id": "nix", "prompt": "a"}', "nix"),
+        (b'{"model_id": "far", "prompt": "a"}', "not on this machine"),
+        (b"\xff", "UTF-8"),
+        (b'{"a":' * 12_000, "nested"),
+        (b'{"model_id": "tiny", "prompt": "\\ud800"}', "surrogate"),
+    ],
+)
+def test_bad_bodies_are_named(client: TestClient, parts: Parts, raw: bytes, words: str) -> None:
+    answer = client.simulate_post("/api/generate", body=raw, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json["status"] == "error"
+    assert words in answer.json["message"]
+    assert stored(parts) == []
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""])
+def test_only_json_is_read(client: TestClient, kind: str) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    assert client.simulate_post("/api/generate", body=json.dumps(BODY), headers=headers).status_code == 415
+
+
+def test_a_charset_after_the_type_is_fine(client: TestClient) -> None:
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    assert client.simulate_post("/api/generate", body=json.dumps(BODY), headers=headers).status_code == 200
+
+
+def test_a_body_over_the_limit_is_refused_unread(client: TestClient) -> None:
+    answer = client.simulate_post("/api/generate", body="x" * 65_537, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert "65537" in answer.json["message"]
+
+
+def test_an_unknown_query_parameter_is_refused(client: TestClient) -> None:
+    assert client.simulate_post("/api/generate", json=BODY, params={"dryrun": "1"}).status_code == 400
+
+
+# --- Idempotency-Key ------------------------------------------------------------------------------
+
+
+def test_a_repeated_key_gives_the_same_job(client: TestClient, parts: Parts) -> None:
+    first, second = (post(client, Idempotency_Key="k-1") for _ in range(2))
+    assert first.json == second.json
+    assert stored(parts) == [first.json["job_id"]]
+
+
+def test_a_key_outlives_the_end_of_its_job(client: TestClient, parts: Parts, begin: Callable[..., Any]) -> None:
+    job_id = post(client, Idempotency_Key="k-1").json["job_id"]
+    begin(job_id).complete()
+    again = post(client, Idempotency_Key="k-1")
+    assert (again.json["job_id"], again.json["status"]) == (job_id, "completed")
+    assert stored(parts) == []
+
+
+def test_a_key_is_not_for_another_request(client: TestClient, parts: Parts) -> None:
+    post(client, Idempotency_Key="k-1")
+    answer = post(client, {**BODY, "prompt": "a house"}, Idempotency_Key="k-1")
+    assert answer.status_code == 422
+    assert len(stored(parts)) == 1
+
+
+def test_a_repeated_key_is_charged_once(client_with: ClientWith, parts: Parts) -> None:
+    client = client_with(limiter=limiter(parts, 2))
+    assert [post(client, Idempotency_Key="k").status_code for _ in range(4)] == [200] * 4
+    assert [post(client).status_code for _ in range(2)] == [200, 429]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e9"])
+def test_an_odd_key_is_refused(client: TestClient, key: str) -> None:
+    assert post(client, Idempotency_Key=key).status_code == 400
+
+
+# --- The rate limit -------------------------------------------------------------------------------
+
+
+def limiter(parts: Parts, amount: int, now: Callable[[], float] = lambda: 1000.0) -> RateLimiter:
+    return RateLimiter(parts.spool.root / "rate_limit.sqlite3", RateLimit(amount=amount, seconds=3600), now)
+
+
+def test_the_limit_tells_when_to_try_again(client_with: ClientWith, parts: Parts) -> None:
+    clock = iter([1000.0, 1600.0, 2000.0, 4600.5])
+    client = client_with(limiter=limiter(parts, 2, lambda: next(clock)))
+    answers = [post(client) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 200]
+    assert answers[2].headers["retry-after"] == "2600"
+    assert answers[2].json["retry_after"] == 2600
+    assert "2600 seconds" in answers[2].json["message"]
+    assert len(stored(parts)) == 3
+
+
+def test_refused_requests_are_not_charged(client_with: ClientWith, parts: Parts) -> None:
+    client = client_with(limiter=limiter(parts, 1))
+    assert post(client, {**BODY, "prompt": ""}).status_code == 400
+    assert post(client, {**BODY, "model_id": "far"}).status_code == 400
+    assert post(client).status_code == 200
+
+
+def test_a_full_queue_is_not_charged(client_with: ClientWith, parts: Parts) -> None:
+    counting = limiter(parts, 2)
+    client = client_with(spool=Spool(parts.spool.data, max_pending=1), limiter=counting)
+    assert post(client).status_code == 200
+    answer = post(client)
+    assert (answer.status_code, answer.json["error_type"]) == (503, "queue_full")
+    assert int(answer.headers["retry-after"]) > 0
+    assert counting.charge("127.0.0.1")
+
+
+def test_a_disk_without_room_is_503_and_not_charged(client_with: ClientWith, parts: Parts) -> None:
+    counting = limiter(parts, 1)
+    client = client_with(spool=Spool(parts.spool.data, reserve_bytes=1 << 60), limiter=counting)
+    answer = post(client)
+    assert (answer.status_code, answer.json["error_type"]) == (503, "storage")
+    assert answer.headers["retry-after"]
+    assert counting.charge("127.0.0.1")
+
+
+def test_an_error_of_the_disk_is_503_and_not_charged(
+    client_with: ClientWith, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_with(limiter=limiter(parts, 1))
+
+    def fail(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert post(client).status_code == 503
+    monkeypatch.undo()
+    assert stored(parts) == []
+    assert post(client).status_code == 200

@@ -1,0 +1,145 @@
+"""Images, their metadata, the gallery, and deleting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from falcon.testing import TestClient
+
+from http_api.parts import Parts
+from jobs.claims import Claim
+from outputs.sidecar import Sidecar
+
+Submit = Callable[..., str]
+Begin = Callable[[str], Claim]
+Draw = Callable[..., Sidecar]
+
+METADATA_OF_THE_SPEC = {
+    "model_id", "prompt", "negative_prompt", "settings", "generation_time", "image_number", "total_images",
+}  # fmt: skip
+PNG = b"\x89PNG" + bytes(range(256)) * 40
+
+
+@pytest.fixture
+def image(submit: Submit, begin: Begin, draw: Draw) -> Sidecar:
+    """The finished image of a finished job."""
+    held = begin(submit("a castle"))
+    sidecar = draw(held.job, 1, PNG)
+    held.complete()
+    return sidecar
+
+
+def test_the_png_is_served_whole_and_for_ever(client: TestClient, image: Sidecar) -> None:
+    answer = client.simulate_get(f"/api/get_image/{image.id}")
+    assert answer.status_code == 200
+    assert answer.content == PNG
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["content-length"] == str(len(PNG))
+    assert answer.headers["etag"] == f'"{image.sha256}"'
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert image.id in answer.headers["content-disposition"]
+
+
+def test_head_tells_the_size_without_the_bytes(client: TestClient, image: Sidecar) -> None:
+    answer = client.simulate_head(f"/api/get_image/{image.id}")
+    assert answer.headers["content-length"] == str(len(PNG))
+    assert answer.content == b""
+
+
+def test_metadata_have_the_keys_of_the_spec_and_more(client: TestClient, image: Sidecar) -> None:
+    answer = client.simulate_get(f"/api/image/{image.id}/metadata").json
+    assert answer.keys() >= METADATA_OF_THE_SPEC | {"seed", "duration_seconds", "sha256", "file_path", "job_id"}
+    assert answer["generation_time"] == 1_700_000_000.5
+    assert answer["settings"]["num_inference_steps"] == 4
+
+
+def test_a_deleted_image_is_gone_everywhere(client: TestClient, image: Sidecar, parts: Parts) -> None:
+    answer = client.simulate_delete(f"/api/image/{image.id}")
+    assert answer.json == {"status": "success", "message": "Image deleted successfully"}
+    assert client.simulate_delete(f"/api/image/{image.id}").status_code == 404
+    assert client.simulate_get(f"/api/get_image/{image.id}").status_code == 404
+    assert client.simulate_get(f"/api/image/{image.id}/metadata").status_code == 404
+    status = client.simulate_get(f"/api/status/{image.job_id}").json
+    assert (status["status"], status["images"]) == ("completed", [])
+    assert client.simulate_get("/api/gallery").json["total"] == 0
+    assert list(parts.store.outputs.rglob("img_*")) == []
+
+
+@pytest.mark.parametrize("content", [PNG[:-1], PNG + b"x", None])
+def test_a_damaged_image_is_never_served_as_whole(
+    client: TestClient, image: Sidecar, parts: Parts, content: bytes | None
+) -> None:
+    path = parts.store.path(image.id)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    answer = client.simulate_get(f"/api/get_image/{image.id}")
+    assert answer.status_code == 500
+    assert "damaged" in answer.json["message"]
+
+
+@pytest.mark.parametrize("image_id", ["nix", "..", "img_1", "%00", "img_" + "f" * 32 + "_1", "img_" + "0" * 32 + "_9"])
+@pytest.mark.parametrize("template", ["/api/get_image/{}", "/api/image/{}/metadata"])
+def test_unknown_images_are_not_found(client: TestClient, template: str, image_id: str) -> None:
+    assert client.simulate_get(template.format(image_id)).status_code == 404
+    assert client.simulate_delete(f"/api/image/{image_id}").status_code == 404
+
+
+@pytest.fixture
+def gallery(submit: Submit, begin: Begin, draw: Draw) -> list[str]:
+    """Seven images, oldest first."""
+    ids = []
+    for number in range(7):
+        held = begin(submit(f"castle {number}" if number % 2 else f"House {number}"))
+        ids.append(draw(held.job).id)
+        held.complete()
+    return ids
+
+
+def listed(answer: Any) -> list[str]:
+    return [image["id"] for image in answer.json["images"]]
+
+
+def test_the_gallery_is_newest_first_and_paginated(client: TestClient, gallery: list[str]) -> None:
+    first = client.simulate_get("/api/gallery", params={"page": 1, "limit": 3})
+    last = client.simulate_get("/api/gallery", params={"page": 3, "limit": 3})
+    assert listed(first) == gallery[:3:-1]
+    assert listed(last) == gallery[:1]
+    assert (first.json["has_more"], last.json["has_more"]) == (True, False)
+    assert first.json["total"] == last.json["total"] == 7
+    assert (first.json["page"], first.json["limit"]) == (1, 3)
+    assert first.json["images"][0].keys() >= {"id", "model_id", "prompt", "created_at", "settings"}
+
+
+def test_search_and_model_narrow_the_gallery(client: TestClient, gallery: list[str]) -> None:
+    found = client.simulate_get("/api/gallery", params={"search": "hOUSe TINY", "model": "tiny"})
+    assert listed(found) == gallery[::-2]
+    assert found.json["total"] == 4
+    assert client.simulate_get("/api/gallery", params={"model": "far"}).json["total"] == 0
+
+
+def test_a_limit_above_the_most_is_served_as_the_most(client: TestClient, gallery: list[str]) -> None:
+    assert client.simulate_get("/api/gallery", params={"limit": 500}).json["limit"] == 50
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["page=0", "page=-1", "page=1_0", "page=\uff11", "page=99999999999999999999", "page=", "limit=0", "limit=x",
+     "page=1&page=2", "serach=x", "search=" + "x" * 1001],
+)  # fmt: skip
+def test_bad_parameters_are_named(client: TestClient, query: str) -> None:
+    answer = client.simulate_get("/api/gallery", query_string=query)
+    assert answer.status_code == 400
+    assert answer.json["field"] in answer.json["message"]
+
+
+def test_without_an_index_the_gallery_says_try_again(client: TestClient, gallery: list[str], parts: Parts) -> None:
+    for path in parts.store.outputs.glob("index.*"):
+        path.unlink()
+    answer = client.simulate_get("/api/gallery")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert client.simulate_get(f"/api/get_image/{gallery[0]}").status_code == 200

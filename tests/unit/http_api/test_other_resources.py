@@ -1,0 +1,178 @@
+"""Models, queue, reset, enrich; and what holds for every request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from falcon.testing import TestClient
+
+from http_api.client_address import client_key
+from http_api.parts import Parts
+from jobs.claims import Claim
+from jobs.schema import JobError, State
+
+Submit = Callable[..., str]
+Begin = Callable[[str], Claim]
+
+
+def test_models_tell_what_they_can_do(client: TestClient) -> None:
+    answer = client.simulate_get("/api/models").json
+    assert answer["default"] == "tiny"
+    tiny = answer["models"]["tiny"]
+    assert (tiny["id"], tiny["description"], tiny["available"]) == ("example/tiny", "for tests", True)
+    assert tiny["defaults"]["num_inference_steps"] == 4
+    assert tiny["limits"]["max_side"] == 128
+    assert tiny["capabilities"]["negative_prompt"] is True
+    assert answer["models"]["far"]["available"] is False
+
+
+def test_the_queue_counts_jobs_by_state(client: TestClient, submit: Submit, begin: Begin, parts: Parts) -> None:
+    ids = [submit() for _ in range(5)]
+    begin(ids[0]).complete()
+    begin(ids[1]).fail(JobError(type="x", message="y"))
+    parts.spool.cancel(ids[2])
+    held = begin(ids[3])
+    counts = {"pending": 1, "processing": 1, "completed": 1, "failed": 2, "total": 5}
+    assert client.simulate_get("/api/queue").json == {**counts, "queue_size": 1}
+    detailed = client.simulate_get("/api/queue", params={"detailed": "true"}).json
+    assert detailed["recent_24h"] == counts
+    assert detailed["models"] == {"tiny": counts}
+    assert detailed["failure_rate"] == 66.67
+    assert detailed["avg_processing_time_seconds"] >= 0
+    held.abandon()
+
+
+@pytest.mark.parametrize("query", ["detailed=yes", "detailed=", "detail=true"])
+def test_bad_switches_are_named(client: TestClient, query: str) -> None:
+    assert client.simulate_get("/api/queue", query_string=query).status_code == 400
+
+
+def test_reset_touches_dead_jobs_only(client: TestClient, submit: Submit, begin: Begin, parts: Parts) -> None:
+    dead, alive = begin(submit()), begin(submit())
+    dead.abandon()
+    answer = client.simulate_post("/api/reset_queue")
+    assert answer.json == {
+        "status": "success",
+        "reset_count": 1,
+        "message": "Reset 1 stalled jobs to pending status",
+    }
+    assert parts.spool.find(dead.job.id)[0] is State.PENDING
+    assert parts.spool.find(dead.job.id)[1].attempts == 1
+    assert parts.spool.find(alive.job.id)[0] is State.PROCESSING
+    alive.abandon()
+
+
+def test_enrich_keeps_the_words(client: TestClient) -> None:
+    answer = client.simulate_post("/api/enrich", json={"prompt": "a castle on a hill", "style": "fantasy"}).json
+    assert (answer["original_prompt"], answer["style"], answer["source"]) == (
+        "a castle on a hill",
+        "fantasy",
+        "built-in",
+    )
+    assert "castle on a hill" in answer["enriched_prompt"]
+    assert len(answer["enriched_prompt"]) > len("a castle on a hill")
+
+
+def test_enrich_has_a_default_style(client: TestClient) -> None:
+    assert client.simulate_post("/api/enrich", json={"prompt": "a castle"}).json["style"] == "cyberpunk"
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ({}, "prompt"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": "  "}, "prompt"),
+        ({"prompt": 3}, "prompt"),
+        ({"prompt": "x" * 501}, "501"),
+        ({"prompt": "x", "style": "baroque"}, "fantasy"),
+        ({"prompt": "x", "style": None}, "style"),
+        ({"prompt": "x", "stile": "fantasy"}, "stile"),
+    ],
+)
+def test_enrich_names_what_is_wrong(client: TestClient, body: object, word: str) -> None:
+    answer = client.simulate_post("/api/enrich", json=body)
+    assert answer.status_code == 400
+    assert word in answer.json["message"]
+
+
+# --- Every request --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/api", "/api/nix", "/api/status", "/api/status/a/b", "/api/../etc/passwd"])
+def test_unknown_addresses_have_the_error_form(client: TestClient, path: str) -> None:
+    answer = client.simulate_get(path)
+    if path != "/":
+        assert answer.status_code == 404
+        assert answer.json["status"] == "error"
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/api/generate"), ("PUT", "/api/models"), ("POST", "/api/queue")])
+def test_wrong_methods_are_told_the_right_ones(client: TestClient, method: str, path: str) -> None:
+    answer = client.simulate_request(method, path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"].split(", ")[0] in answer.json["message"]
+
+
+def test_an_unforeseen_error_shows_nothing_but_its_id(
+    client: TestClient, parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(job_id: str) -> None:
+        raise ZeroDivisionError("a secret of the house")
+
+    monkeypatch.setattr(parts.spool, "find", fail)
+    answer = client.simulate_get("/api/status/x", headers={"X-Request-Id": "abc-1"})
+    assert answer.status_code == 500
+    assert answer.json.keys() == {"status", "message", "request_id"}
+    assert answer.json["request_id"] == answer.headers["x-request-id"] == "abc-1"
+    assert "secret" not in answer.text
+    assert "a secret of the house" in caplog.text
+    assert "abc-1" in caplog.text
+
+
+def test_a_request_id_of_a_stranger_is_not_written_into_the_log(client: TestClient) -> None:
+    answer = client.simulate_get("/api/models", headers={"X-Request-Id": "a b\tc"})
+    assert len(answer.headers["x-request-id"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://falconframework.org"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_other_sites_cannot_write(client: TestClient, headers: dict[str, str], status: int) -> None:
+    assert client.simulate_post("/api/reset_queue", headers=headers).status_code == status
+    assert client.simulate_get("/api/models", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "proxies", "expected"),
+    [
+        ("192.0.2.1", None, 0, "192.0.2.1"),
+        ("192.0.2.1", "198.51.100.7", 0, "192.0.2.1"),
+        ("192.0.2.1", "203.0.113.9, 198.51.100.7", 1, "198.51.100.7"),
+        ("192.0.2.1", "203.0.113.9, 198.51.100.7", 2, "203.0.113.9"),
+        ("192.0.2.1", "198.51.100.7", 2, "192.0.2.1"),
+        ("2001:db8:1:2:3::4", None, 0, "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", None, 0, "192.0.2.1"),
+        ("192.0.2.1", "[2001:db8::1]:4711", 1, "2001:db8::/64"),
+        ("192.0.2.1", "198.51.100.7:4711", 1, "198.51.100.7"),
+        ("192.0.2.1", "nonsense", 1, "nonsense"),
+    ],
+)
+def test_the_client_is_whom_a_trusted_proxy_saw(peer: str, forwarded: str | None, proxies: int, expected: str) -> None:
+    from falcon import Request
+    from falcon.testing import create_environ
+
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    request = Request(create_environ(remote_addr=peer, headers=headers))
+    assert client_key(request, proxies) == expected
