@@ -12,17 +12,21 @@ from falcon import Request, Response
 from falcon.media import JSONHandler
 
 from http_api import blocking, errors
+from http_api.acceptance import Acceptance
 from http_api.enrich_resource import EnrichResource
+from http_api.event_resource import EventResource
 from http_api.gallery_resource import GalleryResource
 from http_api.generate_resource import GenerateResource
 from http_api.image_resource import ImageResource, MetadataResource, PngResource, ThumbnailResource
 from http_api.job_look import Looker
+from http_api.job_resource import CancelResource, JobListResource, PreviewResource, RetryResource
 from http_api.middleware import RequestId, SafetyHeaders, SameSiteOnly
 from http_api.model_resource import ModelResource
 from http_api.page_resource import PageResource
 from http_api.parts import Parts, assemble
 from http_api.queue_resource import QueueResource, ResetQueueResource
 from http_api.status_resource import StatusResource
+from http_api.watch import JobWatcher
 from jobs.settings import Settings
 from outputs.maintenance import INTERVAL, Maintenance
 
@@ -41,9 +45,11 @@ def create_app(parts: Parts) -> App:
 
 def _add_routes(app: App, parts: Parts) -> None:
     looker = Looker(parts)
+    watcher = JobWatcher(parts.spool, looker)
+    acceptance = Acceptance(parts)
     app.add_route("/api/models", ModelResource(parts.catalog))
-    app.add_route("/api/generate", GenerateResource(parts))
-    app.add_route("/api/status/{job_id}", StatusResource(looker))
+    app.add_route("/api/generate", GenerateResource(parts.validator, acceptance))
+    app.add_route("/api/status/{job_id}", StatusResource(looker, watcher))
     app.add_route("/api/get_image/{image_id}", PngResource(parts.store))
     app.add_route("/api/image/{image_id}", ImageResource(parts.store))
     app.add_route("/api/image/{image_id}/metadata", MetadataResource(parts.store))
@@ -52,6 +58,11 @@ def _add_routes(app: App, parts: Parts) -> None:
     app.add_route("/api/reset_queue", ResetQueueResource(parts.spool, parts.settings))
     app.add_route("/api/gallery", GalleryResource(parts.images))
     app.add_route("/api/enrich", EnrichResource(parts.enricher, parts.settings.prompt_limit))
+    app.add_route("/api/jobs", JobListResource(parts.jobs))
+    app.add_route("/api/jobs/{job_id}/events", EventResource(watcher))
+    app.add_route("/api/jobs/{job_id}/preview", PreviewResource(parts.spool))
+    app.add_route("/api/jobs/{job_id}/cancel", CancelResource(parts.spool))
+    app.add_route("/api/jobs/{job_id}/retry", RetryResource(parts, acceptance))
     app.add_route("/", PageResource(fixed="index.html"))
     app.add_route("/static/{name}", PageResource())
 

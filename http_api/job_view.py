@@ -68,6 +68,29 @@ def status(look: Look) -> dict[str, Any]:
     }
 
 
+def summary(job: Job, state: State) -> dict[str, Any]:
+    """An entry of the list of jobs: what its file says, without its images."""
+    look = Look(job=job, state=state)
+    return {
+        "id": job.id,
+        "status": api_status(state),
+        "model_id": job.model_id,
+        "prompt": job.prompt,
+        "negative_prompt": job.negative_prompt,
+        "settings": job.settings,
+        "effective_settings": msgspec.to_builtins(job.effective_settings),
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "completed_at": job.completed_at,
+        "duration_seconds": job.duration_seconds,
+        "attempts": job.attempts,
+        "error_message": _error_message(look),
+        "error_type": _error_type(look),
+        "source": job.source,
+        "retry_of": job.retry_of,
+    }
+
+
 def progress(look: Look) -> dict[str, Any]:
     """Exactly one of the six flags is true; steps are those of the image in hand."""
     true_flag = _true_flag(look)

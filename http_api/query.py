@@ -45,6 +45,13 @@ class Query:
             raise InvalidRequest(f"{name} is {value[:100]!r}; it must be true or false.", name)
         return _SWITCH[value.lower()]
 
+    def choice(self, name: str, options: tuple[str, ...]) -> str | None:
+        """One of some words; None if absent."""
+        value = self._values.get(name)
+        if value is not None and value not in options:
+            raise InvalidRequest(f"{name} is {value[:100]!r}; it must be one of {', '.join(options)}.", name)
+        return value
+
     def text(self, name: str) -> str | None:
         """A text; None if absent or blank."""
         value = self._values.get(name, "").strip()

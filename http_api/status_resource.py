@@ -1,23 +1,52 @@
-"""`GET /api/status/<job_id>`."""
+"""`GET /api/status/<job_id>`, at once or when there is news."""
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
+import falcon
 from falcon import Request, Response
 
-from http_api import job_view
+from http_api import file_answer
 from http_api.job_look import Looker
 from http_api.query import Query
+from http_api.watch import JobWatcher, Snapshot, snapshot
+
+MAX_WAIT: Final = 60
 
 
 class StatusResource:
-    """What is known of a job."""
+    """What is known of a job.
 
-    def __init__(self, looker: Looker) -> None:
+    With `wait=n` the answer comes as soon as the job has ended, or after n seconds. A client that sends
+    the ETag of its last answer (If-None-Match) gets the next one as soon as anything has changed, or 304.
+    """
+
+    def __init__(self, looker: Looker, watcher: JobWatcher) -> None:
         self._looker = looker
+        self._watcher = watcher
 
     def on_get(self, req: Request, resp: Response, job_id: str) -> None:
-        """Answer at once."""
-        Query(req)
-        resp.media = job_view.status(self._looker.look(job_id))
+        """Answer the status."""
+        wait = Query(req, "wait").whole("wait", 0, 0, MAX_WAIT)
+        found = self._wait(req, job_id, wait) if wait else snapshot(self._looker, job_id)[0]
+        resp.etag = found.version
+        resp.set_header("Cache-Control", "no-cache")
+        if file_answer.is_known(req, found.version):
+            resp.status = falcon.HTTP_304
+            return
+        resp.media = found.status
 
     on_head = on_get
+
+    def _wait(self, req: Request, job_id: str, seconds: int) -> Snapshot:
+        end = time.monotonic() + seconds
+        is_conditional = bool(req.if_none_match)
+        with self._watcher.watch(job_id) as (latest, subscription):
+            while not (latest.is_final or (is_conditional and not file_answer.is_known(req, latest.version))):
+                left = end - time.monotonic()
+                if left <= 0 or subscription.is_over:
+                    break
+                latest = subscription.wait(left) or latest
+        return latest

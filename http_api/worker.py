@@ -9,6 +9,7 @@ from typing import Any, Final
 from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
+from http_api import stopping
 from jobs.strict_json import SIZE_LIMIT
 
 #: Requests that never reach the application: status and sentence by gunicorn's error.
@@ -32,6 +33,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         if _must_close(req):
             req.force_close()
         super().handle_request(listener_name, req, sock, addr)
+        if not self.alive:  # it has served as many requests as a worker shall
+            stopping.begin()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: finish what runs, and tell what would run for hours."""
+        stopping.begin()
+        super().handle_exit(sig, frame)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that could not be read."""

@@ -99,8 +99,12 @@ class Spool:
             raise JobNotFound(job_id)
         return self.root / "locks" / f"{job_id}.lock"
 
-    def _progress_path(self, job_id: str) -> Path:
+    def progress_path(self, job_id: str) -> Path:
+        """The progress file of a job, which need not be there."""
         return self.root / "progress" / f"{job_id}.json"
+
+    def _preview_path(self, job_id: str) -> Path:
+        return self.root / "progress" / f"{job_id}.webp"
 
     def _cancel_path(self, job_id: str) -> Path:
         return self.root / "cancel" / job_id
@@ -142,10 +146,17 @@ class Spool:
     def progress(self, job: Job) -> Progress | None:
         """How far the current attempt is; None where nothing (or nothing readable, or an old attempt's) is known."""
         try:
-            progress = msgspec.json.decode(files.read(self._progress_path(job.id)), type=Progress)
+            progress = msgspec.json.decode(files.read(self.progress_path(job.id)), type=Progress)
         except (OSError, ValueError):
             return None
         return progress if progress.attempt == job.attempts else None
+
+    def preview(self, job_id: str) -> bytes | None:
+        """A small WebP of the image in hand; None where there is none."""
+        try:
+            return files.read(self._preview_path(job_id))
+        except (OSError, ValueError):
+            return None
 
     def is_stalled(self, job_id: str) -> bool:
         """Whether no living process holds a job that is `processing`."""
@@ -288,12 +299,16 @@ class Spool:
     def write_progress(self, job_id: str, progress: Progress) -> None:
         """Replace the progress of a processing job; not synced."""
         files.replace(
-            self._progress_path(job_id), msgspec.json.encode(progress), self.temporary, durable=False, name="progress"
+            self.progress_path(job_id), msgspec.json.encode(progress), self.temporary, durable=False, name="progress"
         )
 
+    def write_preview(self, job_id: str, webp: bytes) -> None:
+        """Replace the preview of a processing job; not synced."""
+        files.replace(self._preview_path(job_id), webp, self.temporary, durable=False, name="preview")
+
     def forget(self, job_id: str) -> None:
-        """Remove what only a living job needs: its progress and the request to cancel it."""
-        for path in (self._progress_path(job_id), self._cancel_path(job_id)):
+        """Remove what only a living job needs: progress, preview, and the request to cancel it."""
+        for path in (self.progress_path(job_id), self._preview_path(job_id), self._cancel_path(job_id)):
             path.unlink(missing_ok=True)
 
     def _changed(self, job: Job, state: State) -> None:
