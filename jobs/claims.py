@@ -13,10 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from jobs import files
 from jobs.crash_points import point
 from jobs.errors import LostClaim
 from jobs.files import ExclusiveLock
-from jobs.ids import timestamp
+from jobs.ids import is_job_id, timestamp
 from jobs.schema import Job, JobError, Progress, State
 from jobs.spool import Spool
 
@@ -177,11 +178,15 @@ def recover(
 
 def _let_go(spool: Spool, lock: ExclusiveLock, job_id: str) -> None:
     """Release a lock, and remove its file if the job needs none any more."""
-    living = (State.PENDING, State.PROCESSING)
-    if lock.is_intact() and not any(spool.path(state, job_id).exists() for state in living):
+    if lock.is_intact() and not _is_living(spool, job_id):
         lock.discard()
     else:
         lock.release()
+
+
+def _is_living(spool: Spool, job_id: str) -> bool:
+    """Whether a job waits or is worked on."""
+    return any(spool.path(state, job_id).exists() for state in (State.PENDING, State.PROCESSING, State.PENDING))
 
 
 def _recover_held(
@@ -225,3 +230,28 @@ def recover_all(spool: Spool, *, max_attempts: int, waits: Sequence[float] = ())
     """Recover every stalled job; answers how many went back to `pending`."""
     states = [recover(spool, job_id, max_attempts=max_attempts, waits=waits) for job_id in spool.ids(State.PROCESSING)]
     return states.count(State.PENDING)
+
+
+def sweep(spool: Spool) -> int:
+    """Remove what processes that were killed left behind: drafts, and locks and progress of ended jobs.
+
+    Answers how many files. Safe at any time: whatever a living process holds is spared.
+    """
+    removed = files.sweep(spool.temporary)
+    for folder in ("locks", "progress", "cancel"):
+        for path in (spool.root / folder).iterdir():
+            job_id = path.name.removesuffix(".lock").removesuffix(".json")
+            if is_job_id(job_id) and not _is_living(spool, job_id):
+                removed += _sweep_ended(spool, job_id)
+    return removed
+
+
+def _sweep_ended(spool: Spool, job_id: str) -> bool:
+    """Forget a job that has ended, unless somebody is about to publish it."""
+    lock = ExclusiveLock(spool.lock_path(job_id))
+    if not lock.acquire():
+        return False
+    if not _is_living(spool, job_id):
+        spool.forget(job_id)
+    _let_go(spool, lock, job_id)
+    return True

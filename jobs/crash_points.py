@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
 
 _limit = int(os.environ.get("CYBERIMAGE_CRASH_AT", "0"))
 _log = os.environ.get("CYBERIMAGE_CRASH_LOG", "")
 _armed = bool(_limit or _log)
-_passed = 0
+_crash = _die
+_passed: list[str] = []
 
 
 def point(name: str) -> None:
@@ -21,11 +28,22 @@ def point(name: str) -> None:
         _pass_armed(name)
 
 
+def arm(limit: int, crash: Callable[[], None] = _die) -> None:
+    """Call `crash` at the `limit`th point from now on; 0 only counts. For a harness inside the process."""
+    global _armed, _limit, _crash
+    _armed, _limit, _crash = True, limit, crash
+    _passed.clear()
+
+
+def passed() -> list[str]:
+    """The names passed since the process was armed."""
+    return list(_passed)
+
+
 def _pass_armed(name: str) -> None:
-    global _passed
-    _passed += 1
+    _passed.append(name)
     if _log:
         with open(_log, "a", encoding="utf-8") as stream:
-            stream.write(f"{_passed} {name}\n")
-    if _passed == _limit:
-        os.kill(os.getpid(), signal.SIGKILL)
+            stream.write(f"{len(_passed)} {name}\n")
+    if len(_passed) == _limit:
+        _crash()

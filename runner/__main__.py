@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from jobs import files, runner_status
+from jobs import claims, runner_status
 from jobs.catalog import Catalog
 from jobs.drops import Adopter
 from jobs.errors import CatalogError, DataDirectoryError, SettingsError
@@ -83,8 +83,8 @@ def _already_running(settings: Settings, device: str) -> str:
 
 
 def _sweep(spool: Spool) -> None:
-    """Remove what crashed writers left: drafts, and PNGs of the last days that never got their sidecar."""
-    removed = files.sweep(spool.temporary)
+    """Remove what crashed processes left, and PNGs of the last days that never got their sidecar."""
+    removed = claims.sweep(spool)
     store = ImageStore(spool.outputs, spool.temporary)
     for folder in sorted(spool.outputs.glob("[0-9]*/[0-9]*/[0-9]*"))[-2:]:
         removed += store.sweep_orphans(folder)

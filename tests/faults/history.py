@@ -1,0 +1,177 @@
+"""The history checker: compares what was acknowledged with what is on the disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from jobs import files, ids
+from jobs.schema import Job, State
+from jobs.spool import Spool
+from outputs.errors import DamagedImage, ImageNotFound
+from outputs.sidecar import Sidecar
+from outputs.store import ImageStore, digest
+from tests.faults import scenario
+
+
+class History:
+    """What the runs of one data directory told, in order."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        #: The crash points that the last run passed, if it came to its end.
+        self.points: list[str] = []
+
+    def about(self, word: str) -> list[str]:
+        """What followed a word: `about("accepted")` are the accepted ids."""
+        return [line.split()[1] for line in self.lines if line.split()[0] == word]
+
+
+def violations(data: Path, history: History, *, ended: bool) -> list[str]:
+    """Every broken promise, in words. `ended` says that the last run came to its end."""
+    spool = Spool(data)
+    if not spool.root.exists():
+        return [f"{job_id} was accepted and the spool is gone" for job_id in history.about("accepted")]
+    found = [*_unreadable(spool), *_lost(spool, history), *_broken_images(spool, history), *_vanished(spool)]
+    return [*found, *_unfinished(spool, history)] if ended else found
+
+
+def _states(spool: Spool) -> dict[str, list[State]]:
+    places: dict[str, list[State]] = {}
+    for state in State:
+        for path in (spool.root / state).glob("*.json"):
+            places.setdefault(path.stem, []).append(state)
+    return places
+
+
+def _unreadable(spool: Spool) -> Iterator[str]:
+    """P2: a visible file is whole."""
+    for state in State:
+        for path in (spool.root / state).glob("*.json"):
+            try:
+                msgspec.json.decode(path.read_bytes(), type=Job)
+            except ValueError as error:
+                yield f"{state}/{path.name} is not whole: {error}"
+    for path in spool.outputs.rglob("*.json"):
+        try:
+            msgspec.json.decode(path.read_bytes(), type=Sidecar)
+        except ValueError as error:
+            yield f"the sidecar {path.name} is not whole: {error}"
+    for path in spool.rejected.glob("*.reason.json"):
+        try:
+            json.loads(path.read_bytes())
+        except ValueError as error:
+            yield f"{path.name} is not whole: {error}"
+
+
+def _lost(spool: Spool, history: History) -> Iterator[str]:
+    """P1: what was acknowledged is there, once, and what was finished stays finished."""
+    places = _states(spool)
+    for job_id in history.about("accepted"):
+        if job_id not in places:
+            yield f"{job_id} was accepted and is lost"
+    for job_id, states in places.items():
+        if len(states) > 1:
+            yield f"{job_id} is in {len(states)} states: {', '.join(states)}"
+    for job_id in history.about("finished"):
+        if not any(state.is_final for state in places.get(job_id, [])):
+            yield f"{job_id} was finished and is {places.get(job_id)}"
+
+
+def _broken_images(spool: Spool, history: History) -> Iterator[str]:
+    """P2 and P3: committed images are whole, stay, and are not drawn again; deleted ones are gone."""
+    store = ImageStore(spool.outputs, spool.temporary)
+    deleted = history.about("deleted")
+    for image in deleted:
+        try:
+            store.sidecar(image)
+            yield f"{image} was deleted and is back"
+        except (ImageNotFound, DamagedImage):
+            pass
+    for path in spool.outputs.rglob("img_*.json"):
+        if not store.is_committed(path.stem):
+            yield f"{path.stem} has a sidecar and no whole PNG"
+    for image in history.about("committed"):
+        maybe_deleted = image.endswith("_1") and _job_of(spool, image) == "one"
+        if not maybe_deleted and not store.is_committed(image):
+            yield f"{image} was committed and is gone"
+    for place, line in enumerate(history.lines):
+        word, image, *_ = line.split()
+        if word == "drawing" and f"committed {image}" in history.lines[:place]:
+            yield f"{image} was drawn again after its commit"
+
+
+def _job_of(spool: Spool, image: str) -> str | None:
+    order = ids.image_order(image)
+    for state in State:
+        for path in (spool.root / state).glob("*.json"):
+            if json.loads(path.read_bytes()).get("order") == order:
+                return path.stem
+    return None
+
+
+def _vanished(spool: Spool) -> Iterator[str]:
+    """P4: each dropped file is still there, or a job, or refused with its bytes and a reason."""
+    sources = [job.prompt for job in _jobs(spool) if job.source == "file"]
+    for name, prompt in (("named.json", "dropped"), ("nameless.json", "nameless")):
+        count = sources.count(prompt)
+        if count > 1:
+            yield f"{name} became {count} jobs"
+        if count == 0 and not (spool.incoming / name).exists():
+            yield f"{name} vanished"
+    for name, content in scenario.REFUSED.items():
+        waits = (spool.incoming / name).exists()
+        kept = (spool.rejected / name).exists() and (spool.rejected / name).read_bytes() == content
+        if not waits and not kept:
+            yield f"{name} vanished"
+        if not waits and not (spool.rejected / f"{name}.reason.json").exists():
+            yield f"{name} was refused without a reason"
+
+
+def _jobs(spool: Spool) -> Iterator[Job]:
+    for state in State:
+        for path in (spool.root / state).glob("*.json"):
+            try:
+                yield msgspec.json.decode(path.read_bytes(), type=Job)
+            except ValueError:
+                continue  # reported by _unreadable
+
+
+def _unfinished(spool: Spool, history: History) -> Iterator[str]:
+    """P3 and P5: after a run that came to its end everything is as if there had been no crash."""
+    store = ImageStore(spool.outputs, spool.temporary)
+    places = _states(spool)
+    expected = {
+        "one": "completed",
+        "two": "completed",
+        "named": "completed",
+        "bad-luck": "failed",
+        "regret": "cancelled",
+    }
+    for job_id, state in expected.items():
+        if places.get(job_id) != [State(state)]:
+            yield f"{job_id} is {places.get(job_id)} and not {state}"
+    if len(places) != len(expected) + 1:
+        yield f"there are {len(places)} jobs and not {len(expected) + 1}: {sorted(places)}"
+    for job in _jobs(spool):
+        begun = len([line for line in history.lines if line.startswith(f"attempt {job.id} ")])
+        if job.attempts > begun + 1:
+            yield f"{job.id} counts {job.attempts} attempts and began {begun}"
+        if job.outcome == "completed":
+            yield from _missing_images(store, job)
+    for folder in ("tmp", "locks", "progress", "cancel", "incoming"):
+        if left := sorted(path.name for path in (spool.root / folder).iterdir()):
+            yield f"{folder}/ is not empty: {left}"
+
+
+def _missing_images(store: ImageStore, job: Job) -> Iterator[str]:
+    for number in range(1, job.effective_settings.num_images + 1):
+        image = ids.image_id(job.order, number)
+        if (job.id, number) == ("one", 1):
+            if store.sidecar_path(image).exists():
+                yield f"{image} was not deleted"
+        elif not store.is_committed(image) or digest(files.read(store.path(image))) != digest(scenario.picture(image)):
+            yield f"{image} of the completed job {job.id} is not whole"

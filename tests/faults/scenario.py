@@ -1,0 +1,182 @@
+"""A small life of the spool, made to be interrupted anywhere: run it again and it goes on where it was.
+
+It submits, adopts, claims, works, commits, finishes, fails, cancels, puts back and deletes, with the real
+protocol and a scripted stand-in for the pipeline. What it may rely on it tells through `Tell`, so that
+the history checker knows what was acknowledged before the crash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from jobs import claims, files, ids
+from jobs.catalog import Capabilities, Catalog, Defaults, Limits, ModelEntry
+from jobs.claims import Claim, claim, recover_all
+from jobs.drops import Adopter
+from jobs.errors import DuplicateJob
+from jobs.ids import timestamp
+from jobs.pending import PendingQueue
+from jobs.requests import RequestValidator
+from jobs.schema import Job, JobError, Phase, Progress
+from jobs.spool import Spool
+from outputs.errors import ImageNotFound
+from outputs.sidecar import Sidecar
+from outputs.store import ImageStore, digest
+
+Tell = Callable[[str], None]
+
+#: The ids of the jobs of one life, and the ones that are dropped as files.
+SUBMITTED = ("one", "two", "bad-luck", "regret")
+DROPPED = {
+    "named.json": b'{"id": "named", "model_id": "tiny", "prompt": "dropped"}',
+    "nameless.json": b'{"model_id": "tiny", "prompt": "nameless"}',
+}
+REFUSED = {
+    "broken.json": b'{"model_id": "tiny"}',
+    "twice.json": b'{"id": "one", "model_id": "tiny", "prompt": "again"}',
+}
+MAX_ATTEMPTS = 4
+
+
+def validator(folder: Path) -> RequestValidator:
+    """A validator over one tiny model; makes the folder of its weights."""
+    (folder / "tiny").mkdir(parents=True, exist_ok=True)
+    (folder / "tiny" / "model_index.json").touch()
+    entry = ModelEntry(
+        id="tiny",
+        description="for tests",
+        defaults=Defaults(num_inference_steps=1, height=64, width=64),
+        limits=Limits(min_side=16, max_side=128, size_multiple=8),
+        capabilities=Capabilities(),
+    )
+    return RequestValidator(Catalog({"tiny": entry}, "tiny", folder, folder), 500)
+
+
+def drop_files(spool: Spool) -> None:
+    """Put the drops in, before the first run."""
+    for name, content in {**DROPPED, **REFUSED}.items():
+        files.create(spool.incoming / name, content, spool.temporary)
+
+
+class Life:
+    """One process's part of the life of a data directory."""
+
+    def __init__(self, data: Path, validator: RequestValidator, tell: Tell, boot: str = "boot") -> None:
+        claims.boot_id = lambda: boot
+        self.spool = Spool(data)
+        self.store = ImageStore(self.spool.outputs, self.spool.temporary)
+        self._validator = validator
+        self._tell = tell
+
+    def run(self) -> None:
+        """Everything, from the start of the programs to the end of all jobs."""
+        self.spool.prepare()
+        claims.sweep(self.spool)
+        self._submit()
+        recover_all(self.spool, max_attempts=MAX_ATTEMPTS)
+        self._adopt()
+        if self.spool.exists("regret"):
+            self._tell(f"cancelled {self.spool.cancel('regret').value}")
+        self._work()
+        self._delete("one", 1)
+
+    def _submit(self) -> None:
+        for job_id in SUBMITTED:
+            number = 2 if job_id == "one" else 1
+            body = json.dumps({"model_id": "tiny", "prompt": job_id, "settings": {"num_images": number}})
+            request = self._validator.generate(body.encode())
+            order = self.spool.clock.issue()
+            try:
+                self.spool.submit_named(self._validator.job(request, job_id=job_id, order=order, source="http"))
+            except DuplicateJob:
+                continue  # as with an Idempotency-Key: an earlier try came through
+            self._tell(f"accepted {job_id}")
+
+    def _adopt(self) -> None:
+        adopter = Adopter(self.spool, self._validator, quiet_seconds=30)
+        while (result := adopter.scan()).waiting:
+            assert result.next_check == 0
+        for job_id in result.adopted:
+            self._tell(f"accepted {job_id}")
+
+    # --- Work ---------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        queue = PendingQueue(self.spool)
+        while True:
+            queue.refresh()
+            job_id = queue.pop()
+            if job_id is None:
+                return
+            held = claim(self.spool, job_id)
+            if held is not None:
+                self._attempt(held)
+
+    def _attempt(self, held: Claim) -> None:
+        held.begin_attempt()
+        self._tell(f"attempt {held.job.id} {held.job.attempts}")
+        if held.job.id == "bad-luck":
+            held.fail(JobError(type="scripted", message="It was not to be."))
+        elif held.job.id == "two" and not any("put back" in text for text in held.job.warnings):
+            held.warn("put back once")
+            held.put_back(return_attempt=True)
+            return
+        else:
+            self._draw(held)
+            held.complete()
+        self._tell(f"finished {held.job.id}")
+
+    def _draw(self, held: Claim) -> None:
+        job = held.job
+        for number in range(1, job.effective_settings.num_images + 1):
+            image = ids.image_id(job.order, number)
+            if self.store.is_committed(image):
+                continue
+            self._tell(f"drawing {image}")
+            progress = Progress(phase=Phase.GENERATING, attempt=job.attempts, total_steps=1, updated_at=timestamp())
+            held.report(progress)
+            png = picture(image)
+            self.store.commit(png, sidecar(job, image, number, png))
+            self._tell(f"committed {image}")
+
+    def _delete(self, job_id: str, number: int) -> None:
+        order = self.spool.find(job_id)[1].order
+        image = ids.image_id(order, number)
+        with suppress(ImageNotFound):  # deleted before
+            self.store.delete(image)
+        self._tell(f"deleted {image}")
+
+
+def picture(image: str) -> bytes:
+    """The bytes that stand for a PNG: the same for the same image, larger than a block of the disk."""
+    return image.encode() * 400
+
+
+def sidecar(job: Job, image: str, number: int, png: bytes) -> Sidecar:
+    """The record of a scripted image."""
+    return Sidecar(
+        id=image,
+        job_id=job.id,
+        order=job.order,
+        model_id=job.model_id,
+        model_source="tiny",
+        prompt=job.prompt,
+        settings=job.effective_settings,
+        seed=job.effective_settings.seed,
+        image_number=number,
+        total_images=job.effective_settings.num_images,
+        attempt=job.attempts,
+        width=64,
+        height=64,
+        created_at=timestamp(),
+        generation_time=0.0,
+        duration_seconds=0.0,
+        device="cpu",
+        dtype="float32",
+        versions={},
+        size_bytes=len(png),
+        sha256=digest(png),
+    )

@@ -1,0 +1,134 @@
+"""SIGKILL at every point of the protocol, alone and again during the recovery (reliability.md A1 to A17)."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jobs import files
+from jobs.requests import RequestValidator
+from jobs.spool import Spool
+from tests.faults import scenario
+from tests.faults.crashing import Prepare, nothing, run_life
+from tests.faults.history import History, violations
+from tests.faults.table import record
+
+#: What the issue asks to be covered.
+STEPS = ["submit", "adopt", "reject", "reason", "claim", "attempt", "progress", "image", "sidecar", "final", "put_back"]
+STEPS += ["final.move", "cancel", "delete", "recover", "rewrite"]
+
+
+def fresh(folder: Path) -> Path:
+    """A data directory with its drops."""
+    data = folder / "data"
+    shutil.rmtree(data, ignore_errors=True)
+    spool = Spool(data)
+    spool.prepare()
+    scenario.drop_files(spool)
+    return data
+
+
+def lives(
+    folder: Path, scripted: RequestValidator, crashes: list[int], prepare: Prepare = nothing
+) -> tuple[bool, list[str]]:
+    """Crash at each of these points in turn, then run to the end; whether the last crash happened, and what broke."""
+    data, history, found = fresh(folder), History(), []
+    crashed = True
+    for number, crash_at in enumerate(crashes):
+        crashed = not run_life(data, scripted, history, crash_at=crash_at, prepare=prepare)
+        found += [f"after {crashes[: number + 1]}: {text}" for text in violations(data, history, ended=not crashed)]
+    if crashed:
+        run_life(data, scripted, history)
+        found += [f"after {crashes} and recovery: {text}" for text in violations(data, history, ended=True)]
+    return crashed, found
+
+
+def points_of(folder: Path, scripted: RequestValidator) -> list[str]:
+    history = History()
+    data = fresh(folder)
+    assert run_life(data, scripted, history)
+    assert violations(data, history, ended=True) == []
+    return history.points
+
+
+def test_an_undisturbed_life_passes_every_kind_of_point(fast_path: Path, scripted: RequestValidator) -> None:
+    data, history = fresh(fast_path), History()
+    run_life(data, scripted, history, crash_at=points_of(fast_path / "other", scripted).index("attempt.written") + 1)
+    run_life(data, scripted, history)
+    names = {*points_of(fast_path / "other", scripted), *history.points}
+    assert [step for step in STEPS if not any(name.startswith(step) for name in names)] == []
+
+
+def test_a_kill_at_every_point_breaks_no_promise(fast_path: Path, scripted: RequestValidator) -> None:
+    tries, found = 0, []
+    while True:
+        crashed, broken = lives(fast_path, scripted, [tries + 1])
+        found += broken
+        if not crashed:
+            break
+        tries += 1
+    assert tries == len(points_of(fast_path, scripted))
+    record("A1-A15 SIGKILL at point N, for every N", tries, found)
+
+
+def test_a_second_kill_during_the_recovery_breaks_no_promise(fast_path: Path, scripted: RequestValidator) -> None:
+    double_kills(fast_path, scripted, 40)
+
+
+@pytest.mark.long
+def test_many_second_kills_break_no_promise(fast_path: Path, scripted: RequestValidator) -> None:
+    double_kills(fast_path, scripted, 2000)
+
+
+def double_kills(folder: Path, scripted: RequestValidator, tries: int) -> None:
+    count = len(points_of(folder, scripted))
+    dice = random.Random(5)
+    found = []
+    for _ in range(tries):
+        crashes = [dice.randint(1, count), dice.randint(1, count)]
+        found += lives(folder, scripted, crashes)[1]
+    record("A16 SIGKILL at N, then at M while recovering", tries, found)
+
+
+# --- The harness sees faults ----------------------------------------------------------------------
+
+
+def write_in_place() -> None:
+    """As a program that has not read reliability.md would."""
+
+    def create(path: Path, content: bytes, temporary: Path, *, name: str = "file") -> None:
+        if path.exists():
+            raise FileExistsError
+        with path.open("wb") as stream:
+            stream.write(content[: len(content) // 2])
+            stream.flush()
+            files.point(f"{name}.half")
+            stream.write(content[len(content) // 2 :])
+
+    files.create = create
+
+
+def forget_before_storing() -> None:
+    """Remove a drop before its job is stored."""
+    submit = Spool.submit_named
+
+    def remove_first(self: Spool, job: scenario.Job) -> None:
+        for name in scenario.DROPPED:
+            (self.incoming / name).unlink(missing_ok=True)
+        submit(self, job)
+
+    Spool.submit_named = remove_first  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("sabotage", [write_in_place, forget_before_storing])
+def test_the_harness_sees_a_broken_protocol(sabotage: Prepare, fast_path: Path, scripted: RequestValidator) -> None:
+    assert any(violations_of(fast_path, scripted, crash_at, sabotage) for crash_at in range(1, 60))
+
+
+def violations_of(folder: Path, scripted: RequestValidator, crash_at: int, sabotage: Prepare) -> list[str]:
+    data, history = fresh(folder), History()
+    run_life(data, scripted, history, crash_at=crash_at, prepare=sabotage)
+    return violations(data, history, ended=False)

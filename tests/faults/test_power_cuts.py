@@ -1,0 +1,98 @@
+"""Power cuts at points of the protocol, on a real ext4 (reliability.md A1 to A17)."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.requests import RequestValidator
+from jobs.spool import Spool
+from tests.faults import scenario
+from tests.faults.crashing import Prepare, nothing, run_life
+from tests.faults.history import History, violations
+from tests.faults.power import Disk, disk
+from tests.faults.table import record
+
+
+@pytest.fixture(scope="module")
+def small_disk() -> Iterator[Disk]:
+    with disk() as made:
+        yield made
+
+
+def cut_at(
+    small_disk: Disk, scripted: RequestValidator, crash_at: int, prepare: Prepare = nothing
+) -> tuple[bool, list[str]]:
+    """Lose power at one point, start again and run to the end; whether there was such a point, and what broke."""
+    small_disk.make_new()
+    data = small_disk.mount_point / "data"
+    spool = Spool(data)
+    spool.prepare()
+    scenario.drop_files(spool)
+    history = History()
+    ended = run_life(data, scripted, history, crash_at=crash_at, crash=small_disk.cut_power_and_die, prepare=prepare)
+    if ended:
+        return False, []
+    small_disk.restart()
+    found = [f"after a cut at {crash_at}: {text}" for text in violations(data, history, ended=False)]
+    if not found:
+        run_life(data, scripted, history, boot="next boot")
+        found = [f"after a cut at {crash_at} and recovery: {text}" for text in violations(data, history, ended=True)]
+    return True, found
+
+
+def number_of_points(small_disk: Disk, scripted: RequestValidator) -> int:
+    small_disk.make_new()
+    data = small_disk.mount_point / "data"
+    spool = Spool(data)
+    spool.prepare()
+    scenario.drop_files(spool)
+    history = History()
+    assert run_life(data, scripted, history)
+    return len(history.points)
+
+
+def test_power_cuts_at_some_points_break_no_promise(small_disk: Disk, scripted: RequestValidator) -> None:
+    count = number_of_points(small_disk, scripted)
+    cut_at_each(small_disk, scripted, random.Random(7).sample(range(1, count + 1), 20))
+
+
+@pytest.mark.long
+def test_power_cuts_at_every_point_break_no_promise(small_disk: Disk, scripted: RequestValidator) -> None:
+    cut_at_each(small_disk, scripted, range(1, number_of_points(small_disk, scripted) + 1))
+
+
+def cut_at_each(small_disk: Disk, scripted: RequestValidator, points: list[int] | range) -> None:
+    found = []
+    for crash_at in points:
+        crashed, broken = cut_at(small_disk, scripted, crash_at)
+        assert crashed
+        found += broken
+    record("A1-A15 power cut at point N (ext4, shutdown ioctl)", len(points), found)
+
+
+def no_sync() -> None:
+    """As a program that never calls fsync."""
+    os.fsync = lambda descriptor: None  # type: ignore[assignment]
+
+
+def no_directory_sync() -> None:
+    """As a program that syncs files but not the directories that hold their names."""
+    fsync = os.fsync
+
+    def files_only(descriptor: int) -> None:
+        if not Path(f"/proc/self/fd/{descriptor}").is_dir():
+            fsync(descriptor)
+
+    os.fsync = files_only  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("sabotage", [no_sync, no_directory_sync])
+def test_the_harness_sees_missing_syncs(sabotage: Prepare, small_disk: Disk, scripted: RequestValidator) -> None:
+    count = number_of_points(small_disk, scripted)
+    points = random.Random(3).sample(range(10, count), 40)
+    assert any(cut_at(small_disk, scripted, crash_at, sabotage)[1] for crash_at in points)
