@@ -1,0 +1,201 @@
+"""Several processes at work, killed at random: nothing is lost, nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobs import claims, files, ids
+from jobs.claims import claim, recover_all
+from jobs.drops import Adopter
+from jobs.pending import PendingQueue
+from jobs.requests import RequestValidator
+from jobs.schema import Job, State
+from jobs.spool import Spool
+from outputs.store import ImageStore
+from tests.faults import scenario
+from tests.faults.table import record
+
+#: So many attempts that bad luck alone fails no job.
+MAX_ATTEMPTS = 1000
+
+
+class Town:
+    """One data directory and its processes: a submitter, a dropper, an adopter and workers."""
+
+    def __init__(self, data: Path, validator: RequestValidator, jobs: int) -> None:
+        self.spool = Spool(data)
+        self.spool.prepare()
+        self.store = ImageStore(self.spool.outputs, self.spool.temporary)
+        self.jobs = jobs
+        self._validator = validator
+        self._tales = data.parent / "tales"
+
+    def tell(self, line: str) -> None:
+        """Append a line to what the checker reads; a single write is never torn by a kill."""
+        descriptor = os.open(self._tales, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(descriptor, f"{line}\n".encode())
+        os.close(descriptor)
+
+    def told(self, word: str) -> list[str]:
+        """What was told after a word."""
+        lines = self._tales.read_text(encoding="utf-8").splitlines() if self._tales.exists() else []
+        return [line.split()[1] for line in lines if line.split()[0] == word]
+
+    def submitter(self) -> None:
+        """Submit the first half of the jobs, each under its own id until it is known to be there."""
+        for number in range(self.jobs // 2):
+            job_id = f"http-{number}"
+            if not self.spool.exists(job_id):
+                request = self._validator.generate(_body(job_id))
+                order = self.spool.clock.issue()
+                self.spool.submit_named(self._validator.job(request, job_id=job_id, order=order, source="http"))
+            self.tell(f"accepted {job_id}")
+
+    def dropper(self) -> None:
+        """Drop the second half as files, without ids."""
+        for number in range(self.jobs // 2, self.jobs):
+            name = f"drop-{number}"
+            if name not in self.told("dropped"):
+                files.create(self.spool.incoming / f"{name}.json", _body(name), self.spool.temporary)
+                self.tell(f"dropped {name}")
+
+    def adopter(self) -> None:
+        """Adopt for ever."""
+        adopter = Adopter(self.spool, self._validator, 30)
+        while True:
+            if not adopter.scan().adopted:
+                time.sleep(0.01)
+
+    def worker(self) -> None:
+        """Recover, claim and draw for ever."""
+        claims.sweep(self.spool)
+        queue = PendingQueue(self.spool)
+        while True:
+            recover_all(self.spool, max_attempts=MAX_ATTEMPTS)
+            queue.refresh()
+            while (job_id := queue.pop()) is not None:
+                held = claim(self.spool, job_id, timeout=0.05)
+                if held is not None:
+                    self._draw(held)
+            time.sleep(0.01)
+
+    def _draw(self, held: claims.Claim) -> None:
+        held.begin_attempt()
+        image = ids.image_id(held.job.order, 1)
+        if not self.store.is_committed(image):
+            self.tell(f"drawing {held.job.id}")
+            png = scenario.picture(image)
+            self.store.commit(png, scenario.sidecar(held.job, image, 1, png))
+            self.tell(f"committed {held.job.id}")
+        held.complete()
+        self.tell(f"finished {held.job.id}")
+
+    def is_done(self) -> bool:
+        """Whether every job has ended."""
+        return sum(1 for _ in self.spool.ids(State.COMPLETED)) >= self.jobs and not any(
+            os.scandir(self.spool.root / "processing")
+        )
+
+
+def _body(prompt: str) -> bytes:
+    return json.dumps({"model_id": "tiny", "prompt": prompt}).encode()
+
+
+class Killer:
+    """Starts processes, kills them at random and starts them again."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = random.Random(seed)
+        self._running: dict[int, tuple[Callable[[], None], bool]] = {}
+        self.kills = 0
+
+    def start(self, work: Callable[[], None], *, ends: bool = False) -> None:
+        """Run `work` in a process; one that `ends` is started again only if it was killed."""
+        pid = os.fork()
+        if pid == 0:
+            try:
+                work()
+            finally:
+                os._exit(0)
+        self._running[pid] = (work, ends)
+
+    def kill_one(self) -> None:
+        """Kill a random process and start it again."""
+        pid = self._dice.choice(list(self._running))
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        work, ends = self._running.pop(pid)
+        self.kills += 1
+        if not (ends and os.WIFEXITED(status)):
+            self.start(work, ends=ends)
+
+    def pause(self) -> None:
+        """A moment until the next kill."""
+        time.sleep(self._dice.uniform(0.005, 0.06))
+
+    def end(self) -> None:
+        """Kill them all."""
+        for pid in self._running:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        self._running.clear()
+
+
+def rampage(town: Town, *, workers: int, kills: int, seed: int, patience: float) -> int:
+    """Let the town work under `kills` kills, then in peace until all is done; answers the kills."""
+    killer = Killer(seed)
+    deadline = time.monotonic() + patience
+    try:
+        killer.start(town.submitter, ends=True)
+        killer.start(town.dropper, ends=True)
+        killer.start(town.adopter)
+        for _ in range(workers):
+            killer.start(town.worker)
+        while not town.is_done() or killer.kills < kills:
+            assert time.monotonic() < deadline, f"{len(list(town.spool.ids(State.COMPLETED)))} of {town.jobs} done"
+            killer.pause()
+            if killer.kills < kills:
+                killer.kill_one()
+            if town.is_done():
+                break
+    finally:
+        killer.end()
+    return killer.kills
+
+
+def violations_in(town: Town) -> list[str]:
+    places = Counter(job_id for state in State for job_id in town.spool.ids(state))
+    found = [f"{job_id} is in {count} states" for job_id, count in places.items() if count > 1]
+    found += [f"{job_id} was accepted and is lost" for job_id in town.told("accepted") if job_id not in places]
+    jobs: list[Job] = [town.spool.find(job_id)[1] for job_id in places]
+    prompts = Counter(job.prompt for job in jobs)
+    found += [f"{name} became {prompts[name]} jobs" for name in town.told("dropped") if prompts[name] != 1]
+    images = [ids.image_id(job.order, 1) for job in jobs]
+    found += [f"{image} is not whole" for image in images if not town.store.is_committed(image)]
+    found += [f"{name} was finished twice" for name, count in Counter(town.told("finished")).items() if count > 1]
+    found += [f"{name} was committed twice" for name, count in Counter(town.told("committed")).items() if count > 1]
+    if len(places) != town.jobs:
+        found.append(f"there are {len(places)} jobs and not {town.jobs}")
+    return found
+
+
+def test_random_kills_lose_and_double_nothing(fast_path: Path, scripted: RequestValidator) -> None:
+    town = Town(fast_path / "data", scripted, 60)
+    kills = rampage(town, workers=3, kills=30, seed=1, patience=150)
+    record("random SIGKILLs, several processes at work", kills, violations_in(town))
+
+
+@pytest.mark.long
+def test_hundreds_of_random_kills_lose_and_double_nothing(fast_path: Path, scripted: RequestValidator) -> None:
+    town = Town(fast_path / "data", scripted, 1000)
+    kills = rampage(town, workers=4, kills=600, seed=2, patience=1800)
+    record("random SIGKILLs, several processes at work", kills, violations_in(town))
