@@ -30,10 +30,12 @@ def run_life(
     crash: Callable[[], None] = crash_points._die,
     boot: str = "boot",
     prepare: Prepare = nothing,
+    may_fail: bool = False,
 ) -> bool:
     """Run the scenario in a child that crashes at its `crash_at`th point; True if it came to its end.
 
-    `prepare` is called in the child first, to break something there.
+    `prepare` is called in the child first, to break something there; with `may_fail` the child may then
+    also end with an error.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -44,12 +46,12 @@ def run_life(
     with os.fdopen(reading, encoding="utf-8") as stream:
         lines = stream.read().splitlines()
     _, status = os.waitpid(child, 0)
-    history.lines += [line for line in lines if not line.startswith("point ")]
+    history.lines += [line for line in lines if line and not line.startswith(("point ", "error "))]
     history.points = [line.removeprefix("point ") for line in lines if line.startswith("point ")]
     if os.waitstatus_to_exitcode(status) == -signal.SIGKILL:
         return False
-    assert os.waitstatus_to_exitcode(status) == 0, "\n".join(lines)
-    return True
+    assert may_fail or os.waitstatus_to_exitcode(status) == 0, "\n".join(lines)
+    return os.waitstatus_to_exitcode(status) == 0
 
 
 def _live(
@@ -73,7 +75,7 @@ def _live(
         for name in crash_points.passed():
             tell(f"point {name}")
     except BaseException:  # noqa: BLE001 - reported by the parent
-        tell(traceback.format_exc())
+        tell("".join(f"error {line}\n" for line in traceback.format_exc().splitlines()))
         sys.stderr.flush()
         os._exit(1)
     os._exit(0)

@@ -1,0 +1,143 @@
+"""Errors of the storage: the Nth call fails, once or for good; never a lost acknowledgement, never a torn file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import files
+from jobs.requests import RequestValidator
+from jobs.schema import State
+from jobs.spool import Spool
+from tests.faults.crashing import run_life
+from tests.faults.history import History, violations
+from tests.faults.table import record
+from tests.faults.test_crash_points import fresh
+from tests.programs import REPOSITORY
+
+CALLS = ("open", "write", "fsync", "rename", "link", "unlink")
+
+
+def failing(name: str, when: int, number: int, *, for_good: bool) -> Callable[[], None]:
+    """A sabotage: the `when`th call of os.<name> fails with errno `number`; with `for_good` all later ones too."""
+
+    def prepare() -> None:
+        real: Callable[..., Any] = getattr(os, name)
+        count = [0]
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            count[0] += 1
+            if count[0] == when or (for_good and count[0] > when):
+                raise OSError(number, os.strerror(number))
+            return real(*arguments, **options)
+
+        if name == "write":  # the tale of the test goes through os.write too
+            files._write_all.__globals__["os"] = _OsWith(write=call)
+        else:
+            setattr(os, name, call)
+
+    return prepare
+
+
+class _OsWith:
+    """The module `os` as one module sees it, with one function replaced."""
+
+    def __init__(self, **functions: Any) -> None:
+        self.__dict__.update(functions)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+
+def fail_once(folder: Path, scripted: RequestValidator, name: str, when: int, number: int, for_good: bool) -> list[str]:
+    """A run with a failing call, which may end it, and then one without."""
+    data, history = fresh(folder), History()
+    run_life(data, scripted, history, prepare=failing(name, when, number, for_good=for_good), may_fail=True)
+    found = violations(data, history, ended=False)
+    run_life(data, scripted, history)
+    found += violations(data, history, ended=True)
+    how = "for good" if for_good else "once"
+    return [f"{name} fails {how} at call {when} with {errno.errorcode[number]}: {text}" for text in found]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_failing_call_breaks_no_promise(name: str, fast_path: Path, scripted: RequestValidator) -> None:
+    tries, found = 0, []
+    for when in (1, 2, 3, 5, 9, 14, 25):
+        for_good = when % 2 == 0
+        found += fail_once(fast_path, scripted, name, when, errno.ENOSPC if for_good else errno.EIO, for_good)
+        tries += 1
+    record("B10 the Nth call of open/write/fsync/rename/link/unlink fails", tries, found)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("for_good", [False, True])
+def test_every_failing_call_breaks_no_promise(
+    name: str, number: int, for_good: bool, fast_path: Path, scripted: RequestValidator
+) -> None:
+    found = []
+    for when in range(1, 61):
+        found += fail_once(fast_path, scripted, name, when, number, for_good)
+    record("B10 the Nth call of open/write/fsync/rename/link/unlink fails", 60, found)
+
+
+# --- The kernel says no ---------------------------------------------------------------------------
+
+SUBMIT = """
+import sys
+from pathlib import Path
+from jobs.errors import StorageUnavailable
+from jobs.spool import Spool
+from tests.faults import scenario
+spool = Spool(Path(sys.argv[1]))
+validator = scenario.validator(Path(sys.argv[2]))
+request = validator.generate(b'{"model_id": "tiny", "prompt": "x"}')
+order = spool.clock.issue()
+try:
+    spool.submit(validator.job(request, job_id=order, order=order, source="http"))
+except StorageUnavailable as error:
+    print("refused", error)
+else:
+    print("accepted", order)
+"""
+#: The program's own calls, counted: its first write and first fsync concern the draft, the second fsync `pending/`.
+INJECTIONS = [
+    "write:error=ENOSPC:when=1",
+    "write:error=EIO:when=1",
+    "fsync:error=EIO:when=1",
+    "fsync:error=EIO:when=2",
+    "fsync:error=EIO:when=2+",
+    "link:error=EROFS:when=1",
+    "link:error=ENOSPC:when=1",
+    "unlink:error=EROFS:when=1+",
+]
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("injection", INJECTIONS)
+def test_a_submit_that_the_kernel_refuses_leaves_nothing(injection: str, spool: Spool, tmp_path: Path) -> None:
+    traced = injection.partition(":")[0]
+    command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={traced}", "-e", f"inject={injection}"]
+    program = [sys.executable, "-c", SUBMIT, str(spool.data), str(tmp_path / "models")]
+    result = subprocess.run(
+        [*command, *program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
+    if "ptrace" in result.stderr:
+        pytest.skip(f"strace may not trace here: {result.stderr.strip()}")
+    assert result.returncode == 0, result.stderr
+    pending = list(spool.ids(State.PENDING))
+    accepted = result.stdout.startswith("accepted")
+    assert accepted == injection.startswith("unlink"), result.stdout
+    assert pending == (result.stdout.split()[1:] if accepted else [])
+    assert files.sweep(spool.temporary) == int(accepted)
+    record("B1-B7 strace: ENOSPC, EIO, EROFS, EMFILE, short writes on submit", 1)
