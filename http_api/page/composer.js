@@ -1,0 +1,145 @@
+// The form: model defaults and limits, enrichment, submission, errors at the field that they concern.
+import * as api from "./api.js";
+import { announce, byId, element, show } from "./dom.js";
+
+const STYLES = ["cyberpunk", "anime", "realistic", "fantasy", "sci-fi", "enhance"];
+const NUMBERS = ["num_images", "num_inference_steps", "width", "height", "guidance_scale"];
+const ERROR_PLACES = { prompt: "prompt", negative_prompt: "negative", model_id: "model" };
+let catalog = { models: {}, default: "" };
+
+export async function startComposer(onSubmitted) {
+  byId("style").append(...STYLES.map((style) => element("option", { value: style, textContent: style })));
+  byId("model").addEventListener("change", () => useModel(byId("model").value));
+  byId("prompt").addEventListener("input", count);
+  byId("prompt").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("form").requestSubmit();
+  });
+  byId("settings").addEventListener("input", summarise);
+  byId("reset").addEventListener("click", () => useModel(byId("model").value));
+  byId("dice").addEventListener("click", () => { byId("seed").value = Math.floor(Math.random() * 2 ** 32); summarise(); });
+  byId("enrich").addEventListener("click", propose);
+  byId("proposal-use").addEventListener("click", useProposal);
+  byId("proposal-drop").addEventListener("click", () => { byId("proposal").hidden = true; byId("prompt").focus(); });
+  byId("form").addEventListener("submit", (event) => { event.preventDefault(); submit(onSubmitted); });
+  catalog = await api.models();
+  listModels();
+  return catalog;
+}
+
+function listModels() {
+  const options = Object.entries(catalog.models).map(([key, entry]) => element("option", {
+    value: key, disabled: entry.available === false, textContent: entry.available === false ? `${key} (not installed)` : key,
+  }));
+  byId("model").replaceChildren(...options);
+  useModel(catalog.default);
+}
+
+function useModel(key) {
+  const entry = catalog.models[key];
+  if (!entry) return;
+  byId("model").value = key;
+  byId("model-note").textContent = entry.description;
+  const { defaults = {}, limits = {}, capabilities = {} } = entry;
+  for (const name of NUMBERS) byId(name).value = defaults[name] ?? "";
+  byId("seed").value = "";
+  for (const side of ["width", "height"]) {
+    Object.assign(byId(side), { min: limits.min_side ?? 8, max: limits.max_side ?? 4096, step: limits.size_multiple ?? 8 });
+  }
+  byId("num_inference_steps").max = limits.max_steps ?? 1000;
+  byId("guidance_scale").max = limits.max_guidance_scale ?? 100;
+  show(byId("limits"), limits.max_side && `Sides: multiples of ${limits.size_multiple} from ${limits.min_side} to ${limits.max_side}.`);
+  const ignores = capabilities.negative_prompt === false;
+  byId("negative").disabled = ignores;
+  show(byId("negative-note"), ignores && `${key} ignores what should be left out.`);
+  summarise();
+  count();
+}
+
+function summarise() {
+  const seed = byId("seed").value ? `, seed ${byId("seed").value}` : "";
+  byId("settings-summary").textContent =
+    `${byId("num_images").value} × ${byId("width").value}×${byId("height").value}, ${byId("num_inference_steps").value} steps${seed}`;
+}
+
+function count() {
+  const length = [...byId("prompt").value].length;
+  byId("prompt-counter").textContent = length ? `${length} characters` : "";
+}
+
+async function propose() {
+  clearErrors();
+  const button = byId("enrich");
+  button.disabled = true;
+  try {
+    const answer = await api.enrich(byId("prompt").value, byId("style").value);
+    byId("proposal-text").textContent = answer.enriched_prompt;
+    byId("proposal-source").textContent = answer.source === "openai" ? "(by the language model)" : "";
+    show(byId("proposal-warning"), answer.warning);
+    byId("proposal").hidden = false;
+    announce("A proposed prompt is shown below the prompt.");
+  } catch (error) {
+    placeError(error);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function useProposal() {
+  byId("prompt").value = byId("proposal-text").textContent;
+  byId("proposal").hidden = true;
+  count();
+  byId("prompt").focus();
+}
+
+function request() {
+  const settings = {};
+  for (const name of NUMBERS) if (byId(name).value !== "") settings[name] = Number(byId(name).value);
+  const seed = byId("seed").value.trim();
+  const body = { model_id: byId("model").value, prompt: byId("prompt").value, settings };
+  if (byId("negative").value.trim() && !byId("negative").disabled) body.negative_prompt = byId("negative").value;
+  // A seed may exceed what a JavaScript number holds, so the digits go into the JSON as they are.
+  return { body, seed };
+}
+
+async function submit(onSubmitted) {
+  clearErrors();
+  const { body, seed } = request();
+  if (seed && !/^-?\d+$/.test(seed)) return placeError(new api.ApiError("Seed must be a whole number, or empty.", 400, { field: "settings.seed" }));
+  if (seed) body.settings.seed = BigInt(seed) <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : Number.NaN;
+  if (Number.isNaN(body.settings.seed)) return placeError(new api.ApiError("On this page a seed may have at most 15 digits.", 400, { field: "settings.seed" }));
+  byId("submit").disabled = true;
+  try {
+    onSubmitted(await api.generate(body), body);
+    announce("Your job is in the queue.");
+  } catch (error) {
+    placeError(error);
+  } finally {
+    byId("submit").disabled = false;
+  }
+}
+
+function placeError(error) {
+  const name = error.field || "";
+  const control = byId(ERROR_PLACES[name] || name.replace("settings.", ""));
+  const place = ERROR_PLACES[name] ? byId(`${ERROR_PLACES[name]}-error`) : name.startsWith("settings") ? byId("settings-error") : byId("form-error");
+  if (name.startsWith("settings")) byId("settings").open = true;
+  show(place, error.message);
+  if (control) { control.setAttribute("aria-invalid", "true"); control.focus(); }
+}
+
+function clearErrors() {
+  for (const node of document.querySelectorAll(".composer .error")) show(node, "");
+  for (const node of document.querySelectorAll("[aria-invalid]")) node.removeAttribute("aria-invalid");
+}
+
+export function fillFrom(metadata, { keepSeed }) {
+  const key = catalog.models[metadata.model_id] ? metadata.model_id : catalog.default;
+  useModel(key);
+  byId("prompt").value = metadata.prompt;
+  byId("negative").value = metadata.negative_prompt || "";
+  for (const name of NUMBERS) if (metadata.settings[name] !== undefined) byId(name).value = metadata.settings[name];
+  byId("num_images").value = 1;
+  byId("seed").value = keepSeed ? metadata.seed : "";
+  summarise();
+  count();
+}
