@@ -17,9 +17,11 @@ from http_api.enrich_resource import EnrichResource
 from http_api.event_resource import EventResource
 from http_api.gallery_resource import GalleryResource
 from http_api.generate_resource import GenerateResource
+from http_api.health_resource import LiveResource, ReadyResource
 from http_api.image_resource import ImageResource, MetadataResource, PngResource, ThumbnailResource
 from http_api.job_look import Looker
 from http_api.job_resource import CancelResource, JobListResource, PreviewResource, RetryResource
+from http_api.metrics_resource import MetricsResource
 from http_api.middleware import RequestId, SafetyHeaders, SameSiteOnly
 from http_api.model_resource import ModelResource
 from http_api.page_resource import PageResource
@@ -63,6 +65,9 @@ def _add_routes(app: App, parts: Parts) -> None:
     app.add_route("/api/jobs/{job_id}/preview", PreviewResource(parts.spool))
     app.add_route("/api/jobs/{job_id}/cancel", CancelResource(parts.spool))
     app.add_route("/api/jobs/{job_id}/retry", RetryResource(parts, acceptance))
+    app.add_route("/health/live", LiveResource())
+    app.add_route("/health/ready", ReadyResource(parts))
+    app.add_route("/metrics", MetricsResource(parts))
     app.add_route("/", PageResource(fixed="index.html"))
     app.add_route("/static/{name}", PageResource())
 

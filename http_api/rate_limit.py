@@ -30,6 +30,8 @@ _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS charge (id INTEGER PRIMARY KEY, client TEXT NOT NULL, at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS by_client ON charge (client, at);
 CREATE INDEX IF NOT EXISTS by_time ON charge (at);
+CREATE TABLE IF NOT EXISTS refused (one INTEGER PRIMARY KEY CHECK (one = 1), n INTEGER NOT NULL);
+INSERT OR IGNORE INTO refused VALUES (1, 0);
 """
 
 
@@ -57,6 +59,7 @@ class RateLimiter:
             free_at = _free_at(database, client, self._limit)
             if free_at is None:
                 return _insert(database, client, now)
+            database.execute("UPDATE refused SET n = n + 1")
         raise RateLimited(self._limit.amount, period(self._limit), max(1.0, free_at - now))
 
     def refund(self, receipt: int | None) -> None:
@@ -64,6 +67,14 @@ class RateLimiter:
         if receipt is not None:
             with self._transaction() as database:
                 database.execute("DELETE FROM charge WHERE id = ?", (receipt,))
+
+    def refused(self) -> int:
+        """How many requests were refused, by all workers since the file began."""
+        if self._limit is None:
+            return 0
+        with self._transaction() as database:
+            (count,) = database.execute("SELECT n FROM refused").fetchone()
+        return int(count)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -82,7 +93,7 @@ class RateLimiter:
         try:
             # Lost with the power at worst; syncing would cost more than storing the job.
             connection.execute("PRAGMA synchronous = OFF")
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'charge'").fetchone():
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'refused'").fetchone():
                 connection.executescript(_TABLE)
             yield connection
         finally:

@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,8 @@ from jobs import files
 from jobs import index_queries as queries
 from jobs.derived_index import DerivedIndex
 from jobs.errors import CorruptJob, IndexUnavailable, JobNotFound
-from jobs.ids import is_order
+from jobs.ids import accepted_at, is_order
+from jobs.index_figures import Figures, read_figures
 from jobs.index_queries import (
     BUCKET_MS,
     COUNTERS,
@@ -36,7 +38,7 @@ from jobs.index_queries import (
     Row,
     Statistics,
 )
-from jobs.schema import Job, State
+from jobs.schema import Job, JobError, State
 from jobs.spool import Spool
 from jobs.sqlite_index import run_script
 
@@ -56,6 +58,8 @@ class _Facts(Struct):
     order: str
     model_id: str
     duration_seconds: float | None = None
+    started_at: str | None = None
+    error: JobError | None = None
 
 
 class JobIndex(DerivedIndex):
@@ -114,6 +118,11 @@ class JobIndex(DerivedIndex):
             (mean,) = database.execute(query, (model, NUMBER[State.COMPLETED], sample)).fetchone()
         return None if mean is None else float(mean)
 
+    def figures(self) -> Figures:
+        """What is measured over all jobs; raises IndexUnavailable. Its cost grows with their number."""
+        with self.file.read() as database:
+            return read_figures(database)
+
     def page(
         self, *, states: Sequence[State] = STATES, model: str | None = None, limit: int = 20, cursor: str | None = None
     ) -> JobPage:
@@ -140,7 +149,7 @@ class JobIndex(DerivedIndex):
         """Load all jobs."""
         run_script(database, TABLES)
         for state in STATES:  # a job that moves meanwhile is met again, and the later state stays
-            database.executemany("INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?, ?, ?)", self._rows(state))
+            database.executemany("INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._rows(state))
         run_script(database, COUNTERS)
 
     def folders(self) -> dict[str, int]:
@@ -192,7 +201,15 @@ class JobIndex(DerivedIndex):
 def _row(job_id: str, job: Job | _Facts, state: State) -> Row:
     key = _key(job.order)
     bucket = int.from_bytes(key[:6], "big") // BUCKET_MS
-    return job_id, key, NUMBER[state], job.model_id, bucket, job.duration_seconds
+    error = job.error.type if job.error and state is State.FAILED else None
+    return job_id, key, NUMBER[state], job.model_id, bucket, job.duration_seconds, _waited(job), error
+
+
+def _waited(job: Job | _Facts) -> float | None:
+    """Seconds from acceptance to the first start; None if it has not started."""
+    if job.started_at is None:
+        return None
+    return max(0.0, (datetime.fromisoformat(job.started_at) - accepted_at(job.order)).total_seconds())
 
 
 def _key(order: str) -> bytes:

@@ -12,7 +12,7 @@ from jobs.derived_index import FOLDERS
 from jobs.errors import InvalidRequest
 from jobs.schema import State
 
-VERSION: Final = 1
+VERSION: Final = 2
 DAY_SECONDS: Final = 86400
 #: Statistics are kept per ten minutes of acceptance; the rest of the window is counted exactly.
 BUCKET_MS: Final = 600_000
@@ -24,7 +24,7 @@ NUMBER: Final = {state: number for number, state in enumerate(STATES)}
 TABLES: Final = f"""
 CREATE TABLE job (
     id TEXT PRIMARY KEY, ord BLOB NOT NULL, state INTEGER NOT NULL, model TEXT NOT NULL,
-    bucket INTEGER NOT NULL, seconds REAL
+    bucket INTEGER NOT NULL, seconds REAL, waited REAL, error TEXT
 ) WITHOUT ROWID;
 CREATE TABLE total (state INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TABLE tally (
@@ -54,11 +54,12 @@ CREATE TRIGGER job_out AFTER DELETE ON job BEGIN {_COUNT_OUT} END;
 CREATE TRIGGER job_moved AFTER UPDATE ON job BEGIN {_COUNT_OUT} {_COUNT_IN} END;
 """
 PUT: Final = """
-INSERT INTO job VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET ord = excluded.ord, state = excluded.state,
-    model = excluded.model, bucket = excluded.bucket, seconds = excluded.seconds
+INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET ord = excluded.ord, state = excluded.state,
+    model = excluded.model, bucket = excluded.bucket, seconds = excluded.seconds, waited = excluded.waited,
+    error = excluded.error
 """
 
-Row = tuple[str, bytes, int, str, int, float | None]
+Row = tuple[str, bytes, int, str, int, float | None, float | None, str | None]
 
 
 class Counts(Struct, frozen=True, kw_only=True):

@@ -67,7 +67,7 @@ class Spool:
         self.rejected = self.root / "rejected"
         self.bell = self.root / "bell"
         self.clock = OrderClock(self.root / "order")
-        self._room = Room(self.root / State.PENDING, max_pending=max_pending, reserve_bytes=reserve_bytes)
+        self.room = Room(self.root / State.PENDING, max_pending=max_pending, reserve_bytes=reserve_bytes)
         self._observer = observer
 
     # --- The data directory -------------------------------------------------------------------
@@ -194,15 +194,15 @@ class Spool:
 
     def check_room(self) -> None:
         """Raise QueueFull or StorageUnavailable if no further job can be taken now."""
-        self._room.check()
+        self.room.check()
 
     def has_room(self) -> bool:
         """Whether more free space is left than the reserve."""
-        return self._room.has_space()
+        return self.room.has_space()
 
     def pending_count(self) -> int:
         """How many jobs are pending; what other processes did may be a second late."""
-        return self._room.pending_count()
+        return self.room.pending_count()
 
     def ring(self) -> None:
         """Ring the doorbell of the runner. Only a hint: the runner scans anyway."""
@@ -219,7 +219,7 @@ class Spool:
                 files.create(self.path(State.PENDING, job.id), encode(job), self.temporary, name="submit")
             except FileExistsError as error:
                 raise DuplicateJob(job.id) from error
-        self._room.taken()
+        self.room.taken()
 
     # --- Cancelling ---------------------------------------------------------------------------
 

@@ -1,0 +1,95 @@
+"""Health: whether this process answers, and whether jobs can be taken and will be drawn."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import falcon
+from falcon import Request, Response
+
+from http_api.parts import Parts
+from http_api.query import Query
+from jobs import runner_status
+from jobs.errors import IndexUnavailable
+from jobs.runner_status import RunnerState
+from jobs.schema import State
+
+
+class LiveResource:
+    """`GET /health/live`: the process answers; restart it if not."""
+
+    def on_get(self, req: Request, resp: Response) -> None:
+        """Answer."""
+        Query(req)
+        resp.media = {"status": "ok"}
+
+    on_head = on_get
+
+
+class ReadyResource:
+    """`GET /health/ready`: 200 if a job sent now would be taken and drawn, else 503 with what is in the way."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def on_get(self, req: Request, resp: Response) -> None:
+        """Look at the storage, the queue, the index and the runner."""
+        Query(req)
+        checks = {
+            "storage": self._storage(),
+            "queue": self._queue(),
+            "index": self._index(),
+            "runner": self._runner(),
+        }
+        troubles = [check["message"] for check in checks.values() if not check["ok"]]
+        resp.status = falcon.HTTP_503 if troubles else falcon.HTTP_200
+        resp.media = {
+            "status": "error" if troubles else "ok",
+            "message": " ".join(troubles) or "Ready.",
+            "checks": checks,
+        }
+
+    on_head = on_get
+
+    def _storage(self) -> dict[str, Any]:
+        spool = self._parts.spool
+        is_writable = os.access(spool.root / State.PENDING, os.W_OK)
+        has_room = spool.has_room()
+        message = "" if has_room else "Less free space is left than the reserve."
+        if not is_writable:
+            message = "The data directory cannot be written."
+        return {"ok": is_writable and has_room, "message": message, "free_bytes": spool.room.free_bytes()}
+
+    def _queue(self) -> dict[str, Any]:
+        pending, limit = self._parts.spool.pending_count(), self._parts.settings.max_pending
+        is_full = pending >= limit
+        message = f"The queue is full: {pending} jobs are pending." if is_full else ""
+        return {"ok": not is_full, "message": message, "pending": pending, "limit": limit}
+
+    def _index(self) -> dict[str, Any]:
+        try:
+            self._parts.jobs.counts()
+        except IndexUnavailable as error:
+            return {"ok": False, "message": str(error)}
+        return {"ok": True, "message": ""}
+
+    def _runner(self) -> dict[str, Any]:
+        data = self._parts.settings.data
+        status = runner_status.read(data)
+        if not runner_status.is_alive(data):
+            return {"ok": False, "message": "No runner is running; jobs wait until one is started.", "state": "stopped"}
+        if status is None:
+            return {"ok": True, "message": "The runner is starting.", "state": RunnerState.STARTING.value}
+        is_paused = status.state is RunnerState.PAUSED
+        message = f"The runner is paused. {status.message or ''}".strip() if is_paused else status.message or ""
+        return {
+            "ok": not is_paused,
+            "message": message,
+            "state": status.state.value,
+            "device": status.device,
+            "device_name": status.device_name,
+            "job_id": status.job_id,
+            "loaded_models": status.loaded_models,
+            "updated_at": status.updated_at,
+        }

@@ -1,0 +1,119 @@
+"""Health and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from falcon.testing import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from http_api.parts import Parts
+from http_api.rate_limit import RateLimiter
+from jobs import runner_status
+from jobs.claims import Claim
+from jobs.files import ExclusiveLock
+from jobs.ids import timestamp
+from jobs.runner_status import RunnerState, RunnerStatus
+from jobs.schema import JobError
+from jobs.settings import RateLimit
+from jobs.spool import Spool
+
+Submit = Callable[..., str]
+Begin = Callable[[str], Claim]
+ClientWith = Callable[..., TestClient]
+
+
+@pytest.fixture
+def runner(parts: Parts) -> Callable[[RunnerState], None]:
+    """A runner that lives (this process holds its lock) and says what it does."""
+    lock = ExclusiveLock(runner_status.lock_path(parts.settings.data, "cpu"))
+    assert lock.acquire()
+
+    def say(state: RunnerState) -> None:
+        now = timestamp()
+        status = RunnerStatus(pid=1, state=state, step_seconds={"tiny": 0.5}, started_at=now, updated_at=now)
+        runner_status.write(parts.settings.data, parts.spool.temporary, status)
+
+    say(RunnerState.IDLE)
+    return say
+
+
+def test_live(client: TestClient) -> None:
+    assert client.simulate_get("/health/live").json == {"status": "ok"}
+
+
+def test_ready_with_a_runner(client: TestClient, runner: Callable[[RunnerState], None]) -> None:
+    answer = client.simulate_get("/health/ready")
+    assert (answer.status_code, answer.json["status"]) == (200, "ok")
+    assert answer.json["checks"]["runner"]["state"] == "idle"
+
+
+def test_not_ready_without_a_runner(client: TestClient) -> None:
+    answer = client.simulate_get("/health/ready")
+    assert answer.status_code == 503
+    assert "No runner" in answer.json["message"]
+    assert answer.json["checks"]["storage"]["ok"] is True
+
+
+def test_not_ready_while_the_runner_is_paused(client: TestClient, runner: Callable[[RunnerState], None]) -> None:
+    runner(RunnerState.PAUSED)
+    assert client.simulate_get("/health/ready").status_code == 503
+
+
+def test_not_ready_without_room(client_with: ClientWith, runner: Callable[[RunnerState], None], parts: Parts) -> None:
+    client = client_with(spool=Spool(parts.spool.data, reserve_bytes=1 << 60))
+    answer = client.simulate_get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json["checks"]["storage"]["ok"] is False
+
+
+def metrics(client: TestClient) -> dict[str, dict[tuple[str, ...], float]]:
+    """Sample name to label values to value."""
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for family in text_string_to_metric_families(client.simulate_get("/metrics").text):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[tuple(sample.labels[name] for name in sorted(sample.labels))] = (
+                sample.value
+            )
+    return found
+
+
+def test_metrics_count_jobs_images_times_and_failures(
+    client: TestClient, submit: Submit, begin: Begin, draw: Callable[..., object]
+) -> None:
+    done, failed, waiting = (submit() for _ in range(3))
+    held = begin(done)
+    draw(held.job)
+    held.complete()
+    begin(failed).fail(JobError(type="out_of_memory", message="x"))
+    found = metrics(client)
+    assert waiting
+    assert found["cyberimage_jobs"]["tiny", "pending"] == 1
+    assert found["cyberimage_jobs"]["tiny", "completed"] == 1
+    assert found["cyberimage_jobs"]["tiny", "cancelled"] == 0
+    assert found["cyberimage_images"][()] == 1
+    assert found["cyberimage_failed_jobs_total"]["tiny", "out_of_memory"] == 1
+    assert found["cyberimage_job_waiting_seconds_count"]["tiny",] == 2
+    assert found["cyberimage_job_running_seconds_count"]["tiny",] == 1
+    assert found["cyberimage_job_running_seconds_bucket"]["+Inf", "tiny"] == 1
+    assert found["cyberimage_job_running_seconds_bucket"]["14400.0", "tiny"] == 1
+    assert found["cyberimage_runner_up"][()] == 0
+
+
+def test_refusals_by_the_rate_limit_are_counted_over_workers(client_with: ClientWith, parts: Parts) -> None:
+    limit = RateLimit(amount=1, seconds=60)
+    path = parts.spool.root / "rate_limit.sqlite3"
+    one, other = (client_with(limiter=RateLimiter(path, limit)) for _ in range(2))
+    for client in (one, other, one):
+        client.simulate_post("/api/generate", json={"model_id": "tiny", "prompt": "x"})
+    assert metrics(one) == metrics(other)
+    assert metrics(one)["cyberimage_rate_limited_requests_total"][()] == 2
+
+
+def test_metrics_without_an_index_say_so(client: TestClient, parts: Parts) -> None:
+    for path in (*parts.spool.root.glob("index.*"), *parts.store.outputs.glob("index.*")):
+        path.unlink()
+    found = metrics(client)
+    assert found["cyberimage_index_up"][()] == 0
+    assert found["cyberimage_free_bytes"][()] > 0
