@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
@@ -48,13 +49,35 @@ class Capabilities(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     true_cfg: bool = False
 
 
+class Speed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What diffusers and torch offer to be faster. The defaults change nothing of the picture."""
+
+    #: Compile the repeated blocks of the denoiser (CUDA with a C compiler only); the first picture takes longer.
+    compile: bool = False
+    #: A diffusers attention backend, as `_native_cudnn` or `flash`; None: torch's own choice.
+    attention: str | None = None
+    #: Skip blocks whose input hardly changed since the last step: faster, but the picture differs. 0.05 is
+    #: mild, 0.12 is visible; None: off.
+    first_block_cache: Annotated[float, Meta(gt=0, le=1)] | None = None
+    #: Images of one job that are drawn at once.
+    batch_size: Annotated[int, Meta(ge=1, le=8)] = 1
+
+
 class ModelEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model of the catalog."""
 
     id: Annotated[str, Meta(min_length=1, description="Hub id, or a local folder relative to the catalog file")]
     description: Annotated[str, Meta(min_length=1)]
+    #: A commit of the hub repository; None: whatever is newest when it is pulled.
     revision: str | None = None
     local: bool = False
+    #: None: bfloat16 on a GPU, float32 on a CPU.
+    dtype: Literal["bfloat16", "float16", "float32"] | None = None
+    #: `fp8` keeps the denoiser's weights in 8 bits: half the memory. `auto`: only where it would not fit otherwise.
+    quantisation: Literal["none", "fp8", "auto"] = "none"
+    #: How the model is made to fit; `auto` decides by its size and the memory that is free.
+    memory: Literal["auto", "resident", "model_offload", "group_offload", "sequential_offload"] = "auto"
+    speed: Speed = Speed()
     defaults: Defaults = Defaults()
     limits: Limits = Limits()
     capabilities: Capabilities = Capabilities()
@@ -78,12 +101,12 @@ class Catalog:
     def load(cls, path: Path, weights: Path) -> Catalog:
         """Read and check the catalog; raises CatalogError with a sentence that names the fault."""
         try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
             raise CatalogError(f"There is no model catalog at {path}; set CYBERIMAGE_CATALOG.") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise CatalogError(f"{path} is not valid TOML: {error}.") from error
-        content = _convert(document, path)
+        except (UnicodeDecodeError, OSError) as error:
+            raise CatalogError(f"{path} cannot be read: {error}.") from error
+        content = _convert(text, path)
         if content.default not in content.models:
             raise CatalogError(
                 f"{path}: default is {content.default!r}; it must be one of {', '.join(content.models)}."
@@ -117,8 +140,94 @@ class Catalog:
         return FALLBACK_MODEL
 
 
-def _convert(document: dict[str, Any], path: Path) -> _CatalogFile:
+Kind = TypeVar("Kind")
+
+
+def _convert(text: str, path: Path) -> _CatalogFile:
+    """The catalog in `text`, checked model by model, so that an error can name its model, key and line."""
     try:
-        return msgspec.convert(document, _CatalogFile)
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogError(f"{path} is not valid TOML: {error}.") from error
+    entries = document.get("models")
+    if not isinstance(entries, dict) or not entries:
+        raise CatalogError(f"{path}: it must have at least one table like [models.demo].")
+    models = {key: _checked(entry, ModelEntry, f"models.{key}", text, path) for key, entry in entries.items()}
+    content = _checked(document | {"models": models}, _CatalogFile, "", text, path)
+    for key, entry in models.items():
+        fault = _fault(key, entry)
+        if fault:
+            raise CatalogError(f"{path}, line {_line_of(['models', key], text)}: {fault}")
+    return content
+
+
+def _fault(key: str, entry: ModelEntry) -> str | None:
+    """A sentence about what the types cannot say: names that are folders, defaults beyond limits."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", key):
+        return (
+            f"the model key {key!r} must be 1 to 64 letters, digits, dots, - and _, beginning with a letter or digit."
+        )
+    defaults, limits = entry.defaults, entry.limits
+    for name, side in (("height", defaults.height), ("width", defaults.width)):
+        if not limits.min_side <= side <= limits.max_side or side % limits.size_multiple:
+            return (
+                f"models.{key}.defaults.{name} is {side}; by its limits it must be a multiple of "
+                f"{limits.size_multiple} from {limits.min_side} to {limits.max_side}."
+            )
+    if defaults.num_inference_steps > limits.max_steps:
+        steps = defaults.num_inference_steps
+        return f"models.{key}.defaults.num_inference_steps is {steps}; max_steps is {limits.max_steps}."
+    return None
+
+
+def _checked(value: Any, kind: type[Kind], name: str, text: str, path: Path) -> Kind:
+    try:
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise CatalogError(f"{path}: {error}.") from error
+        raise CatalogError(f"{path}{_explain(str(error), value, kind, name, text)}") from error
+
+
+def _explain(problem: str, value: Any, kind: Any, name: str, text: str) -> str:
+    """`, line 12: models.flux-1.limits.max_side is 4; Expected int >= 8.`"""
+    problem, _, place = problem.partition(" - at `$")
+    inner = [part for part in place.rstrip("`").split(".") if part]
+    for part in inner:
+        kind = msgspec.structs.fields(kind) and _type_of(kind, part)
+        value = value.get(part) if isinstance(value, dict) else None
+    if problem.startswith("Object contains unknown field"):
+        known = [field.name for field in msgspec.structs.fields(kind)]
+        inner.append(next(key for key in value if key not in known))
+        problem = f"is not a known key; there are: {', '.join(known)}"
+    elif problem.startswith("Object missing required field"):
+        problem = f"lacks the key {problem.split('`')[1]}"
+    elif inner:
+        problem = f"is {value!r}; it must be {_in_words(problem, kind)}"
+    full = ".".join(part for part in (name, *inner) if part) or "the catalog"
+    return f", line {_line_of(full.split('.'), text)}: {full} {problem}."
+
+
+def _in_words(problem: str, kind: Any) -> str:
+    options = [str(word) for part in (kind, *get_args(kind)) if get_origin(part) is Literal for word in get_args(part)]
+    if options:
+        return f"one of {', '.join(options)}"
+    return problem.removeprefix("Expected ").partition(", got")[0].replace("`", "")
+
+
+def _type_of(kind: Any, name: str) -> Any:
+    return next((field.type for field in msgspec.structs.fields(kind) if field.name == name), kind)
+
+
+def _line_of(path: list[str], text: str) -> int:
+    """The line (from 1) on which a key stands, or the nearest that can be found: its table."""
+    last = path[-1]
+    key = path[1] if path[0] == "models" and len(path) > 1 else None
+    header = re.compile(rf"\s*\[\s*models\s*\.\s*[\"']?{re.escape(key or '')}[\"']?\s*[.\]]")
+    wanted = re.compile(rf"(^|[\s{{,.\[]){re.escape(last)}\s*(=|\])")
+    found, is_inside = 1, key is None
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("["):
+            is_inside = key is None or header.match(line) is not None
+            found = number if is_inside and key is not None else found
+        if is_inside and wanted.search(line.split("#")[0]):
+            return number
+    return found

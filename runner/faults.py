@@ -13,9 +13,13 @@ class ModelUnavailable(Exception):
     """A model cannot be loaded; the message is one sentence that says why and what to do."""
 
 
+class DoesNotFit(Exception):
+    """A model is larger than the memory; trying would only get the process killed."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device or the host ran out of memory."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    """Whether the device or the host ran out of memory, or certainly would."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError, DoesNotFit)):
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from jobs import ids
 from jobs.catalog import Catalog, ModelEntry
 from jobs.claims import Claim
 from jobs.ids import timestamp
-from jobs.schema import MAX_SEED, Phase
+from jobs.schema import MAX_SEED, Job, Phase
 from jobs.settings import Settings
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
@@ -88,22 +88,40 @@ class JobRun:
         return ids.image_id(self._job.order, number)
 
     def _pipeline(self) -> LoadedPipeline:
-        model = self._job.model_id
-        warm = self._shop.pipelines.warm(model)
+        model, settings = self._job.model_id, self._job.effective_settings
+        pixels = settings.height * settings.width
+        warm = self._shop.pipelines.warm(model, pixels)
         if warm is not None:
             return warm
         self._reporter.phase(Phase.LOADING_MODEL)
         self._shop.tell(Loading(job_id=self._job.id, model=model))
         with self._shop.stop.leaving_by(self._leave):
-            loaded = self._shop.pipelines.load(model)
-        self._shop.tell(
-            Loaded(model=model, seconds=loaded.seconds, plan=loaded.plan, models=self._shop.pipelines.models)
-        )
+            loaded = self._shop.pipelines.load(model, pixels, thrift=thrift_of(self._job))
+        self._warm_up(loaded)
+        plan = loaded.describe()
+        self._shop.tell(Loaded(model=model, seconds=loaded.seconds, plan=plan, models=self._shop.pipelines.models))
         return loaded
 
+    def _warm_up(self, loaded: LoadedPipeline) -> None:
+        """Compile before the first picture, so that it shows as loading and not as a step that takes a minute."""
+        if loaded.is_cold:
+            request = replace(self._request([1]), num_inference_steps=2)
+            for _ in generate(loaded.pipeline, request, self._entry.capabilities, lambda *_: self._check_wishes()):
+                loaded.is_cold = False
+
     def _draw(self, loaded: LoadedPipeline, missing: list[int]) -> Iterator[GeneratedImage]:
+        def on_step(index: int, step: int) -> None:
+            self._reporter.step(missing[index], step)
+            self._check_wishes()
+
+        batch_size = self._entry.speed.batch_size
+        return generate(
+            loaded.pipeline, self._request(missing), self._entry.capabilities, on_step, batch_size=batch_size
+        )
+
+    def _request(self, numbers: list[int]) -> ImageRequest:
         settings = self._job.effective_settings
-        request = ImageRequest(
+        return ImageRequest(
             prompt=self._job.prompt,
             negative_prompt=self._job.negative_prompt,
             num_inference_steps=settings.num_inference_steps,
@@ -111,14 +129,8 @@ class JobRun:
             height=settings.height,
             width=settings.width,
             max_sequence_length=settings.max_sequence_length,
-            seeds=[image_seed(settings.seed, number) for number in missing],
+            seeds=[image_seed(settings.seed, number) for number in numbers],
         )
-
-        def on_step(index: int, step: int) -> None:
-            self._reporter.step(missing[index], step)
-            self._check_wishes()
-
-        return generate(loaded.pipeline, request, self._entry.capabilities, on_step)
 
     @property
     def _entry(self) -> ModelEntry:
@@ -161,11 +173,16 @@ class JobRun:
             device=self._shop.device.title,
             dtype=loaded.dtype,
             versions=_versions(),
-            plan=loaded.plan,
+            plan=loaded.describe(),
             warnings=[*job.warnings, *image.warnings],
             size_bytes=0,
             sha256="",
         )
+
+
+def thrift_of(job: Job) -> int:
+    """How many plans thriftier than the best one this attempt must be: one, after running out of memory."""
+    return 1 if job.error is not None and job.error.type == "out_of_memory" else 0
 
 
 def image_seed(seed: int, number: int) -> int:

@@ -1,4 +1,4 @@
-"""Loads pipelines and keeps them warm. Loads torch and diffusers."""
+"""Keeps pipelines warm, and gives up those that must make room. Loads torch and diffusers."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-import torch
-
-from jobs.catalog import Catalog
+from jobs.catalog import Catalog, ModelEntry
+from runner import host_memory, loading, memory_plan, weights
 from runner.devices import Device
-from runner.faults import ModelUnavailable, is_device_fault, is_out_of_memory
+from runner.faults import DoesNotFit, ModelUnavailable, first_line, is_device_fault, is_out_of_memory
+from runner.memory_plan import GIB, Need, Placement, Plan, Room
 
 logger = logging.getLogger(__name__)
 
 #: How long a model that could not be loaded is not tried again, in seconds.
 BAD_MODEL_SECONDS: Final = 600.0
+#: Memory that may stay behind when no model is loaded; beyond it the worker should be replaced.
+LEAK_BYTES: Final = 1 * GIB
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class LoadedPipeline:
     """A pipeline in memory, and how it came there."""
 
@@ -29,8 +30,18 @@ class LoadedPipeline:
     pipeline: Any
     dtype: str
     seconds: float
-    plan: dict[str, Any] = field(default_factory=dict)
-    revision: str | None = None
+    revision: str | None
+    plan: Plan
+    #: What was done for speed.
+    speed: dict[str, Any]
+    #: Bytes that it keeps in the device's memory.
+    kept_bytes: int
+    #: Whether the first picture still has kernels to compile.
+    is_cold: bool = field(default=False)
+
+    def describe(self) -> dict[str, Any]:
+        """The plan in words, for the log, `runner.json` and the sidecar."""
+        return self.plan.describe() | self.speed
 
 
 class Pipelines:
@@ -42,76 +53,143 @@ class Pipelines:
         self._monotonic = monotonic
         self._loaded: dict[str, LoadedPipeline] = {}
         self._bad: dict[str, tuple[float, str]] = {}
+        self._baseline: int | None = None
 
     @property
     def models(self) -> list[str]:
         """The models in memory, the last used last."""
         return list(self._loaded)
 
-    def warm(self, model: str) -> LoadedPipeline | None:
-        """The pipeline of a model if it is in memory; it is then the last used."""
+    def warm(self, model: str, pixels: int) -> LoadedPipeline | None:
+        """The pipeline of a model if it is in memory, made ready for a picture of this size."""
         found = self._loaded.pop(model, None)
         if found is not None:
-            self._loaded[model] = found
+            self._loaded[model] = found  # the last used
+            self._fit_picture(found, pixels)
         return found
 
-    def load(self, model: str) -> LoadedPipeline:
-        """Load a model, giving up those that leave no room for it.
+    def load(self, model: str, pixels: int, *, thrift: int = 0) -> LoadedPipeline:
+        """Load a model as its memory plan says, giving up models that leave no room for it.
 
-        Raises ModelUnavailable where the model's files are at fault (for a while without trying again), and
-        whatever the device raises.
+        Raises ModelUnavailable where the model's files are at fault (for a while without trying again),
+        DoesNotFit, and whatever the device raises.
         """
         self._raise_if_bad(model)
-        self.unload_all()
+        if self._baseline is None:
+            self._baseline = self._device.used_by_us()
+        entry = self._catalog.models[model]
         started = time.monotonic()
         try:
-            pipeline = _from_folder(self._catalog.path(model), self._device)
+            files = weights.inspect(self._catalog.path(model))
+            need = self._need(files, entry, pixels)
+            self._make_room(need, entry)
+            plan = self._plan(model, need, entry, thrift)
+            logger.info("A model is being loaded.", extra={"model": model, "plan": plan.describe()})
+            pipeline, speed = loading.load(self._catalog.path(model), entry, plan, self._device)
+        except weights.DamagedModel as error:
+            raise self._declare_bad(model, str(error), error) from error
         except Exception as error:
-            if is_out_of_memory(error) or is_device_fault(error):
+            if isinstance(error, DoesNotFit) or is_out_of_memory(error) or is_device_fault(error):
                 raise
-            raise self._declare_bad(model, error) from error
-        loaded = LoadedPipeline(
-            model=model, pipeline=pipeline, dtype=_dtype_name(pipeline), seconds=round(time.monotonic() - started, 3)
+            raise self._declare_bad(model, f"Model {model} cannot be loaded: {first_line(error)}", error) from error
+        found = LoadedPipeline(
+            model=model,
+            pipeline=pipeline,
+            dtype=str(loading.dtype_of(entry, self._device)).removeprefix("torch."),
+            seconds=round(time.monotonic() - started, 3),
+            revision=files.revision,
+            plan=plan,
+            speed=speed,
+            kept_bytes=_kept(need, plan),
+            is_cold="compile" in speed,
         )
-        self._loaded[model] = loaded
-        return loaded
+        self._loaded[model] = found
+        return found
 
-    def unload_all(self) -> None:
-        """Give all pipelines up."""
-        self._loaded.clear()
+    def unload(self, model: str) -> None:
+        """Give a pipeline up."""
+        self._loaded.pop(model, None)
         self._device.release_unused()
+
+    def leaks(self) -> bool:
+        """Whether memory stayed behind although no model is loaded: time for a new process."""
+        if self._loaded or self._baseline is None:
+            return False
+        self._device.release_unused()
+        return self._device.used_by_us() > self._baseline + LEAK_BYTES
+
+    def what_fits(self, model: str, pixels: int, *, thrift: int) -> tuple[bool, int]:
+        """After running out of memory: whether a thriftier plan exists, and the side that should fit at best."""
+        entry = self._catalog.models[model]
+        need = self._need(weights.inspect(self._catalog.path(model)), entry, pixels)
+        room = self._room(freed=sum(item.kept_bytes for item in self._loaded.values()))
+        options = (need, room, entry.memory, entry.quantisation)
+        last = memory_plan.ladder(*options)[-1]
+        side = memory_plan.largest_side(need, room, last, entry.limits.size_multiple)
+        return memory_plan.has_thriftier(*options, thrift), side
+
+    def _need(self, files: weights.ModelFiles, entry: ModelEntry, pixels: int) -> Need:
+        width = loading.dtype_of(entry, self._device).itemsize
+        return Need(
+            weights=files.total(width),
+            largest=files.largest(width),
+            weights_fp8=files.total(width, fp8=True),
+            largest_fp8=files.largest(width, fp8=True),
+            pixels=pixels,
+            width=width,
+        )
+
+    def _room(self, freed: int = 0) -> Room:
+        free, _ = self._device.memory()
+        return Room(is_gpu=self._device.is_cuda, device_free=free + freed, host_free=host_memory.available())
+
+    def _make_room(self, need: Need, entry: ModelEntry) -> None:
+        """Give up the least recently used models until the new one gets the plan that it would get alone."""
+        loaded = [(item.model, item.kept_bytes) for item in self._loaded.values()]
+        count = memory_plan.to_evict(loaded, need, self._room(), entry.memory, entry.quantisation)
+        for model, _ in loaded[:count]:
+            logger.info("A model makes room for another.", extra={"model": model})
+            self.unload(model)
+
+    def _plan(self, model: str, need: Need, entry: ModelEntry, thrift: int) -> Plan:
+        room = self._room()
+        plan = memory_plan.choose(need, room, entry.memory, entry.quantisation, thrift=thrift)
+        if not plan.fits and plan.device_bytes + plan.host_bytes > room.device_free + (
+            room.host_free if room.is_gpu else 0
+        ):
+            raise DoesNotFit(
+                f"Model {model} needs about {plan.device_bytes / GIB:.1f} GiB of memory on {self._device.title}, "
+                f"of which {room.device_free / GIB:.1f} GiB are free."
+            )
+        return plan
+
+    def _fit_picture(self, found: LoadedPipeline, pixels: int) -> None:
+        """Decode in tiles if this picture, unlike the one that the plan was made for, needs it."""
+        if found.plan.placement is not Placement.RESIDENT or found.plan.vae_tiling:
+            return
+        width = loading.dtype_of(self._catalog.models[found.model], self._device).itemsize
+        needed = pixels * memory_plan.BYTES_PER_PIXEL * width // 2
+        reserve = memory_plan.GPU_RESERVE if self._device.is_cuda else memory_plan.HOST_RESERVE
+        is_tiled = needed + reserve > self._device.memory()[0]
+        loading.set_vae_tiling(found.pipeline, is_tiled)
+        found.speed.pop("vae_tiling_now", None)
+        if is_tiled:
+            found.speed["vae_tiling_now"] = True
 
     def _raise_if_bad(self, model: str) -> None:
         until, sentence = self._bad.get(model, (0.0, ""))
         if self._monotonic() < until:
             raise ModelUnavailable(sentence)
 
-    def _declare_bad(self, model: str, error: Exception) -> ModelUnavailable:
+    def _declare_bad(self, model: str, sentence: str, error: Exception) -> ModelUnavailable:
         logger.error("A model cannot be loaded.", extra={"model": model}, exc_info=error)
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        sentence = f"Model {model} cannot be loaded from {self._catalog.path(model).name}: {reason[:300]}"
         self._bad[model] = (self._monotonic() + BAD_MODEL_SECONDS, sentence)
+        self._device.release_unused()
         return ModelUnavailable(sentence)
 
 
-def _from_folder(folder: Path, device: Device) -> Any:
-    """A pipeline from files: safetensors only, no code from the model, nothing from the network."""
-    from diffusers import DiffusionPipeline
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-    pipeline = DiffusionPipeline.from_pretrained(
-        str(folder),
-        dtype=torch.bfloat16 if device.is_cuda else torch.float32,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device.name)
-
-
-def _dtype_name(pipeline: Any) -> str:
-    return str(pipeline.dtype).removeprefix("torch.")
+def _kept(need: Need, plan: Plan) -> int:
+    """Bytes that stay on the device between jobs."""
+    if plan.placement is not Placement.RESIDENT:
+        return 0
+    return need.weights_fp8 if plan.fp8 else need.weights

@@ -23,7 +23,7 @@ from jobs.spool import Spool
 from outputs.index import ImageIndex
 from outputs.store import ImageStore
 from runner import devices, faults, log
-from runner.job_run import CancelRequested, JobRun, StopRequested, Workshop
+from runner.job_run import CancelRequested, JobRun, StopRequested, Workshop, thrift_of
 from runner.messages import Ended, Leaving, Outcome, Ready, Waiting
 from runner.pipelines import Pipelines
 from runner.stop_switch import StopSwitch
@@ -100,8 +100,10 @@ class Worker:
         if isinstance(error, OSError) and is_storage_error(error):
             return "storage", JobError(type="storage", message=f"The disk refused a write: {error.strerror}.")
         logger.error("A job failed.", extra=held.job.log_context(), exc_info=error)
+        if isinstance(error, faults.DoesNotFit):
+            return "job", JobError(type="out_of_memory", message=str(error))
         if faults.is_out_of_memory(error):
-            return "memory", self._out_of_memory(held)
+            return "memory", JobError(type="out_of_memory", message=faults.first_line(error))
         if faults.is_device_fault(error):
             return "device", JobError(type="device_error", message=f"The device failed: {faults.first_line(error)}")
         return "job", faults.describe(error)
@@ -118,15 +120,24 @@ class Worker:
                 error=error,
             )
             return ("failed" if state.is_final else "put_back"), Leaving(error.message, is_fault=True)
+        if kind == "memory":
+            return self._end_out_of_memory(held), Leaving("The device ran out of memory.")
         held.fail(error)
-        return "failed", Leaving(error.message) if kind == "memory" else None
+        return "failed", Leaving("Memory stayed behind.") if self._shop.pipelines.leaks() else None
 
-    def _out_of_memory(self, held: Claim) -> JobError:
-        settings = held.job.effective_settings
-        return JobError(
-            type="out_of_memory",
-            message=f"Out of memory at {settings.width}x{settings.height} on {self._shop.device.title}.",
-        )
+    def _end_out_of_memory(self, held: Claim) -> Outcome:
+        """Once more in a fresh process with a thriftier plan, if there is one; else the job has failed."""
+        job, settings = held.job, held.job.effective_settings
+        pixels, thrift = settings.width * settings.height, thrift_of(job)
+        can_save, side = self._shop.pipelines.what_fits(job.model_id, pixels, thrift=thrift)
+        message = f"Out of memory at {settings.width}x{settings.height} on {self._shop.device.title}"
+        if can_save and thrift == 0:
+            error = JobError(type="out_of_memory", message=f"{message}; trying once more with a thriftier plan.")
+            held.put_back(error=error)
+            return "put_back"
+        advice = f"about {side}x{side} should fit" if side else "no smaller picture of this model would fit either"
+        held.fail(JobError(type="out_of_memory", message=f"{message}; {advice}."))
+        return "failed"
 
     def _wait_for_disk(self, held: Claim) -> Outcome:
         """Put the job back as soon as the disk takes that much; nobody is harmed meanwhile."""

@@ -1,0 +1,226 @@
+"""What a worker makes of a job: pictures, or the right kind of end. Real tiny pipelines on the CPU."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from typing import Any
+
+import pytest
+import torch
+
+from jobs.schema import Job, State
+from outputs.store import ImageStore
+from runner.messages import Ended, Leaving, Loaded, Loading, Stepped
+from tests.unit.runner.conftest import Bench
+
+
+def pixels(bench: Bench, job: Job) -> list[bytes]:
+    """The picture of each image of a job, as a digest of its pixels."""
+    from PIL import Image
+
+    found = []
+    for sidecar in bench.desk.store.images_of(job):
+        with Image.open(bench.desk.store.path(sidecar.id)) as image:
+            found.append(hashlib.sha256(image.tobytes()).digest())
+    return found
+
+
+def test_two_jobs_load_once_and_each_image_can_be_made_alone(bench: Bench) -> None:
+    pair = bench.desk.submit("a castle", num_images=2, seed=41)
+    alone = bench.desk.submit("a castle", seed=42)
+    bench.run(pair, alone)
+    assert len(bench.channel.of(Loading)) == len(bench.channel.of(Loaded)) == 1
+    assert [bench.desk.state(job) for job in (pair, alone)] == [State.COMPLETED] * 2
+    first, second = pixels(bench, pair)
+    assert pixels(bench, alone) == [second]
+    assert first != second
+
+
+def test_the_prompt_is_encoded_once_per_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    calls = []
+    encode = StableDiffusionPipeline.encode_prompt
+
+    def counting(self: Any, *arguments: Any, **named: Any) -> Any:
+        calls.append(arguments)
+        return encode(self, *arguments, **named)
+
+    monkeypatch.setattr(StableDiffusionPipeline, "encode_prompt", counting)
+    job = bench.desk.submit("a castle", num_images=3)
+    bench.run(job, bench.desk.submit("a ship"))
+    assert len(calls) == 2
+    assert len(list(bench.desk.store.images_of(job))) == 3
+
+
+@pytest.mark.parametrize(("model", "uses_it"), [("tiny-sd", True), ("tiny-sd3", True), ("tiny-flux", False)])
+def test_negative_prompt_and_guidance_by_family(bench: Bench, model: str, uses_it: bool) -> None:
+    plain = bench.desk.submit(model=model, seed=1)
+    negative = bench.desk.submit(model=model, seed=1, negative="blue")
+    other_guidance = bench.desk.submit(model=model, seed=1, guidance_scale=9.0)
+    bench.run(plain, negative, other_guidance)
+    (before,), (after,) = pixels(bench, plain), pixels(bench, negative)
+    assert (before != after) is uses_it
+    (sidecar,) = bench.desk.store.images_of(negative)
+    assert sidecar.negative_prompt == ("blue" if uses_it else None)
+    assert sidecar.requested_negative_prompt == "blue"
+    assert bool(sidecar.warnings) is not uses_it
+    assert pixels(bench, other_guidance) != pixels(bench, plain)
+
+
+def test_a_later_attempt_keeps_what_is_committed(bench: Bench) -> None:
+    job = bench.desk.submit("a castle", num_images=2, seed=3)
+    bench.run(job)
+    first, second = bench.desk.store.images_of(job)
+    bench.desk.store.delete(second.id)
+    again = bench.desk.submit("a castle", num_images=2, seed=3)
+    bench.desk.spool.path(State.PENDING, again.id).unlink()
+    redo = job.evolve(attempts=1)
+    bench.desk.spool.path(State.COMPLETED, job.id).unlink()
+    bench.desk.spool.submit(redo)
+    bench.run(redo)
+    kept, made = bench.desk.store.images_of(redo)
+    assert kept == first
+    assert (made.attempt, made.sha256 != second.sha256, made.seed) == (2, True, second.seed)
+
+
+def test_progress_names_every_phase_and_ends_at_the_last_step(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    write = bench.desk.spool.write_progress
+    monkeypatch.setattr(bench.desk.spool, "write_progress", lambda job_id, it: (seen.append(it), write(job_id, it)))
+    job = bench.desk.submit("a castle", num_inference_steps=4, callback_steps=2)
+    bench.run(job)
+    phases = [progress.phase.value for progress in seen]
+    assert list(dict.fromkeys(phases)) == ["preparing", "loading_model", "generating", "saving"]
+    assert [progress.step for progress in seen if progress.phase == "generating"] == [0, 2, 4]
+    assert bench.channel.of(Stepped)
+
+
+def test_a_wish_to_stop_is_granted_at_the_next_step(bench: Bench) -> None:
+    job = bench.desk.submit("a castle", num_inference_steps=500)
+    bench.channel.on_event = lambda event: isinstance(event, Stepped) and bench.workshop.stop.request()
+    bench.run(job)
+    assert (bench.desk.state(job), bench.desk.stored(job).attempts) == (State.PENDING, 0)
+    assert bench.channel.events[-2] == Ended(job_id=job.id, outcome="put_back")
+
+
+def test_a_cancelled_job_ends_at_the_next_step_and_keeps_its_images(bench: Bench) -> None:
+    job = bench.desk.submit("a castle", num_inference_steps=30, num_images=2)
+
+    def cancel_in_second_image(event: Any) -> None:
+        if isinstance(event, Stepped) and event.image_number == 2:
+            bench.desk.spool.cancel(job.id)
+
+    bench.channel.on_event = cancel_in_second_image
+    bench.run(job)
+    assert bench.desk.state(job) is State.CANCELLED
+    assert len(list(bench.desk.store.images_of(job))) == 1
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int = 100) -> None:
+    """Let drawing with the tiny Stable Diffusion raise `error`, so many times."""
+    from diffusers import StableDiffusionPipeline
+
+    encode, left = StableDiffusionPipeline.encode_prompt, [times]
+
+    def failing(self: Any, *arguments: Any, **named: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return encode(self, *arguments, **named)
+
+    monkeypatch.setattr(StableDiffusionPipeline, "encode_prompt", failing)
+
+
+def test_out_of_memory_is_tried_once_more_thriftier_in_a_fresh_process_then_fails_with_advice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(monkeypatch, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    job = bench.desk.submit(width=64, height=64)
+    bench.run(job)
+    assert bench.left_because() == "The device ran out of memory."
+    stored = bench.desk.stored(job)
+    assert bench.desk.state(job) is State.PENDING
+    assert stored.error is not None
+    assert stored.error.type == "out_of_memory"
+    bench.workshop.pipelines.unload("tiny-sd")  # as in a fresh process
+    bench.run(job)
+    (loaded,) = bench.channel.of(Loaded)[1:]
+    assert isinstance(loaded, Loaded)
+    assert loaded.plan["vae_tiling"] is True
+    failed = bench.desk.stored(job)
+    assert failed.error is not None
+    assert (failed.outcome, failed.error.type) == ("failed", "out_of_memory")
+    assert "64x64" in failed.error.message
+    assert "48x48 should fit" in failed.error.message
+
+
+def test_a_device_fault_replaces_the_worker_and_counts_the_attempt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(monkeypatch, RuntimeError("CUDA error: an illegal memory access was encountered"))
+    job, other = bench.desk.submit(), bench.desk.submit()
+    bench.run(job, other)
+    last = bench.channel.events[-1]
+    assert isinstance(last, Leaving)
+    assert last.is_fault
+    assert (bench.desk.state(job), bench.desk.stored(job).attempts) == (State.PENDING, 1)
+    assert bench.desk.state(other) is State.PENDING
+    bench.run(job)
+    failed = bench.desk.stored(job)
+    assert failed.error is not None
+    assert (failed.outcome, failed.error.type) == ("failed", "device_error")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(ValueError("`height` must be divisible by 8"), "invalid_settings"), (ZeroDivisionError("boom"), "internal")],
+)
+def test_an_error_of_the_pipeline_fails_one_job_only(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
+) -> None:
+    fail_with(monkeypatch, error, times=1)
+    bad, good = bench.desk.submit("bad"), bench.desk.submit("good")
+    bench.run(bad, good)
+    failed = bench.desk.stored(bad)
+    assert failed.error is not None
+    assert (failed.error.type, str(error) in failed.error.message) == (kind, True)
+    assert bench.desk.state(good) is State.COMPLETED
+
+
+def test_a_full_disk_puts_the_job_back_without_losing_its_attempt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ImageStore, "commit", full)
+    job = bench.desk.submit(num_images=2)
+    bench.run(job)
+    assert Ended(job_id=job.id, outcome="storage_full") in bench.channel.events
+    assert (bench.desk.state(job), bench.desk.stored(job).attempts) == (State.PENDING, 0)
+
+
+def test_a_removed_lock_file_stops_all_writing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = bench.desk.submit(num_inference_steps=3)
+    bench.channel.on_event = lambda event: (
+        bench.desk.spool.lock_path(job.id).unlink(missing_ok=True) if isinstance(event, Stepped) else None
+    )
+    bench.run(job)
+    assert bench.desk.pngs() == []
+    assert bench.desk.state(job) is State.PROCESSING
+
+
+def test_black_pictures_carry_a_warning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers import AutoencoderKL
+
+    decode = AutoencoderKL.decode
+    monkeypatch.setattr(
+        AutoencoderKL, "decode", lambda self, latents, **named: decode(self, latents * float("nan"), **named)
+    )
+    job = bench.desk.submit()
+    with pytest.warns(RuntimeWarning, match="invalid value"):
+        bench.run(job)
+    (sidecar,) = bench.desk.store.images_of(job)
+    assert "entirely black" in sidecar.warnings[0]
