@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from jobs.errors import CorruptJob
 from jobs.schema import Job, State
@@ -18,7 +18,7 @@ class PendingQueue:
     """The pending jobs in order, kept in memory and refreshed from the directory.
 
     The heap may name jobs that are gone; the claim finds out. A job that is new to the directory is
-    read once, for its order and the time before which it must wait. `now` is in seconds since the epoch.
+    read once, for its order, its model and the time before which it must wait. `now` is in seconds since the epoch.
     It may step: a wait is turned into seconds of `monotonic` when the job is read, and cut to `longest_wait`.
     """
 
@@ -34,8 +34,10 @@ class PendingQueue:
         self._now = now
         self._monotonic = monotonic
         self._longest_wait = longest_wait
-        self._heap: list[tuple[str, str]] = []
-        self._waiting: list[tuple[float, str, str]] = []
+        self._heaps: dict[str, list[tuple[str, str]]] = {}
+        self._waiting: list[tuple[float, str, str, str]] = []
+        #: The orders of the jobs that were taken before older ones.
+        self._overtakers: list[str] = []
         self._known: set[str] = set()
 
     def __len__(self) -> int:
@@ -46,19 +48,45 @@ class PendingQueue:
         present = set(self._spool.ids(State.PENDING))
         for job_id in present - self._known:
             self._add(job_id)
-        if len(self._heap) + len(self._waiting) > 2 * len(present) + 100:
+        if sum(map(len, self._heaps.values())) + len(self._waiting) > 2 * len(present) + 100:
             self._rebuild(present)
         self._known = present
 
-    def pop(self) -> str | None:
-        """The id of the oldest job that may run now, taken out; None if there is none."""
+    def pop(self, warm: Collection[str] = (), look_ahead: int = 0) -> str | None:
+        """The id of the job to run now, taken out; None if there is none.
+
+        That is the oldest one. With `look_ahead` it is the oldest of a model in `warm`, as long as no job is
+        overtaken by more than so many younger ones in all.
+        """
         self._wake()
-        while self._heap:
-            _, job_id = heapq.heappop(self._heap)
-            if job_id in self._known:
-                self._known.discard(job_id)
-                return job_id
-        return None
+        tops = {model: top for model in list(self._heaps) if (top := self._top(model)) is not None}
+        if not tops:
+            return None
+        oldest = min(tops, key=lambda model: tops[model])
+        chosen = self._preferred(tops, oldest, warm, look_ahead) if look_ahead else oldest
+        _, job_id = heapq.heappop(self._heaps[chosen])
+        self._known.discard(job_id)
+        return job_id
+
+    def _top(self, model: str) -> tuple[str, str] | None:
+        """The oldest job of a model that is still pending."""
+        heap = self._heaps[model]
+        while heap and heap[0][1] not in self._known:
+            heapq.heappop(heap)
+        if not heap:
+            del self._heaps[model]
+            return None
+        return heap[0]
+
+    def _preferred(self, tops: dict[str, tuple[str, str]], oldest: str, warm: Collection[str], look_ahead: int) -> str:
+        """The model to go on with. Whoever is younger than the oldest job has been overtaken no more often."""
+        self._overtakers = [order for order in self._overtakers if order > tops[oldest][0]]
+        candidates = [model for model in tops if model in warm]
+        if oldest in warm or not candidates or len(self._overtakers) >= look_ahead:
+            return oldest
+        chosen = min(candidates, key=lambda model: tops[model])
+        self._overtakers.append(tops[chosen][0])
+        return chosen
 
     def next_wake(self) -> float | None:
         """When the first waiting job may run (seconds since the epoch)."""
@@ -67,8 +95,8 @@ class PendingQueue:
     def _wake(self) -> None:
         now = self._monotonic()
         while self._waiting and self._waiting[0][0] <= now:
-            _, order, job_id = heapq.heappop(self._waiting)
-            heapq.heappush(self._heap, (order, job_id))
+            _, order, job_id, model = heapq.heappop(self._waiting)
+            self._ready(model, order, job_id)
 
     def _add(self, job_id: str) -> None:
         try:
@@ -83,12 +111,14 @@ class PendingQueue:
     def _push(self, job: Job) -> None:
         wait = min(job.not_before - self._now(), self._longest_wait)
         if wait > 0:
-            heapq.heappush(self._waiting, (self._monotonic() + wait, job.order, job.id))
+            heapq.heappush(self._waiting, (self._monotonic() + wait, job.order, job.id, job.model_id))
         else:
-            heapq.heappush(self._heap, (job.order, job.id))
+            self._ready(job.model_id, job.order, job.id)
+
+    def _ready(self, model: str, order: str, job_id: str) -> None:
+        heapq.heappush(self._heaps.setdefault(model, []), (order, job_id))
 
     def _rebuild(self, present: set[str]) -> None:
-        self._heap = [item for item in self._heap if item[1] in present]
-        self._waiting = [item for item in self._waiting if item[2] in present]
-        heapq.heapify(self._heap)
-        heapq.heapify(self._waiting)
+        for model, heap in self._heaps.items():
+            self._heaps[model] = sorted(item for item in heap if item[1] in present)
+        self._waiting = sorted(item for item in self._waiting if item[2] in present)

@@ -70,7 +70,7 @@ class Intake:
         if self._is_dirty:
             self._queue.refresh()
             self._is_dirty = False
-        return self._queue.pop()
+        return self._queue.pop(warm_models, self._settings.look_ahead)
 
     def job_left(self, job_id: str) -> None:
         """The worker is done with a job, which may have gone back to `pending`."""
