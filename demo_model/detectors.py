@@ -7,6 +7,7 @@ also runs them on painted scenes, so their own error is known.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +44,7 @@ def sky_of(picture: Picture) -> str:
 
 def _sky_rows(sky: str, rows: tuple[int, ...]) -> NDArray[np.float64]:
     where = [stop * 256 for stop, _ in SKY_STOPS[sky]]
-    return np.stack(
-        [np.interp(rows, where, [c[i] for _, c in SKY_STOPS[sky]]) for i in range(3)], axis=1
-    )
+    return np.stack([np.interp(rows, where, [c[i] for _, c in SKY_STOPS[sky]]) for i in range(3)], axis=1)
 
 
 def ground_of(picture: Picture) -> str:
@@ -106,7 +105,7 @@ def _scenery(sky: str, ground: str) -> list[Colour]:
     hill = mix(soil, (96, 150, 120), 0.55)
     hills = [lit(shade(hill, 1.1), light), lit(hill, light)]
     stops = [c for _, c in SKY_STOPS[sky]]
-    skies = [mix(a, b, i / 4) for a, b in zip(stops, stops[1:], strict=False) for i in range(5)]
+    skies = [mix(a, b, i / 4) for a, b in pairwise(stops) for i in range(5)]
     lamps: list[Colour] = [GLOW, PANE, WOOD, STEEL, (255, 220, 64), MOON]
     bands = [mix(colour, SKY_STOPS[sky][1][1], 0.25) for colour in RAINBOW]
     shades = [shade(PALETTE[c], 0.74) for c in COLOURS]

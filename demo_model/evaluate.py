@@ -38,11 +38,7 @@ def checks(picture: Picture, asked: Measured) -> dict[str, bool]:
         "sky": sky_of(picture) == request.sky,
         "ground": ground_of(picture) == request.ground,
     }
-    placed = [
-        (place, thing)
-        for place, thing in zip(PLACES, request.things, strict=True)
-        if thing.kind in KINDS
-    ]
+    placed = [(place, thing) for place, thing in zip(PLACES, request.things, strict=True) if thing.kind in KINDS]
     if len(placed) == 1:
         place, thing = placed[0]
         found = thing_in(picture, thing.kind in FLYING)
@@ -50,8 +46,7 @@ def checks(picture: Picture, asked: Measured) -> dict[str, bool]:
         results["position"] = found.colour is not None and found.place == place
     else:
         results["both colours"] = all(
-            colour_at(picture, place, thing.kind in FLYING)[0] == thing.colour
-            for place, thing in placed
+            colour_at(picture, place, thing.kind in FLYING)[0] == thing.colour for place, thing in placed
         )
     return results
 

@@ -33,9 +33,7 @@ def _prompt(number: int, rng: Random) -> Measured:
     things = [EMPTY] * 3
     for place, colour in zip(places, colours, strict=True):
         things[place] = Thing(rng.choice(KINDS), colour)
-    request = Request(
-        sky=rng.choice(SKIES), ground=rng.choice(GROUNDS), things=(things[0], things[1], things[2])
-    )
+    request = Request(sky=rng.choice(SKIES), ground=rng.choice(GROUNDS), things=(things[0], things[1], things[2]))
     parts = [
         thing_phrase(request, rng),
         rng.choice(words.SKY_PHRASES[request.sky]),

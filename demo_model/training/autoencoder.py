@@ -28,8 +28,9 @@ CROP = 8
 BATCH = 8
 PEAK_RATE = 2e-3
 WHOLE_SHARE = 0.15
-LATENT_NOISE = 0.1
-"""At most this much noise on latents: the denoiser's are not exact either."""
+LATENT_NOISE = 0.3
+"""At most this much noise on latents: the denoiser's are not exact either, and the decoder
+can clean what is left."""
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -68,9 +69,7 @@ class Pictures:
             picture[y * PATCH : (y + cells) * PATCH, x * PATCH : (x + cells) * PATCH]
             for picture, (y, x) in zip(pictures, crops, strict=True)
         ]
-        codes = [
-            one[:, y : y + cells, x : x + cells] for one, (y, x) in zip(latents, crops, strict=True)
-        ]
+        codes = [one[:, y : y + cells, x : x + cells] for one, (y, x) in zip(latents, crops, strict=True)]
         wanted = torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 127.5 - 1
         return torch.from_numpy(np.stack(codes)), wanted
 
@@ -136,9 +135,7 @@ def train(folder: Path, minutes: float) -> None:
     save(path, model, optimizer, step, seconds)
 
 
-def save(
-    path: Path, model: AutoencoderKL, optimizer: torch.optim.Optimizer, step: int, seconds: float
-) -> None:
+def save(path: Path, model: AutoencoderKL, optimizer: torch.optim.Optimizer, step: int, seconds: float) -> None:
     """Write all that a resumed run needs."""
     state = {
         "model": model.state_dict(),

@@ -95,11 +95,7 @@ def _of_sky(sky: str, rng: Random) -> str:
 
 def thing_phrase(request: Request, rng: Random) -> str:
     """The words for the things of ``request``; empty where it names none."""
-    placed = [
-        (place, thing)
-        for place, thing in zip(PLACES, request.things, strict=True)
-        if thing.kind in KINDS
-    ]
+    placed = [(place, thing) for place, thing in zip(PLACES, request.things, strict=True) if thing.kind in KINDS]
     if not placed:
         return ""
     alike = len({thing for _, thing in placed}) == 1
@@ -171,7 +167,7 @@ def _with_place(noun: str, place: str, rng: Random) -> str:
 
 
 def noun_phrase(thing: Thing, rng: Random, plural: bool = False) -> str:
-    """"small red house" and the like, without an article."""
+    """ "small red house" and the like, without an article."""
     noun = rng.choice(words.KIND_WORDS[thing.kind])
     if plural:
         noun = words.PLURALS.get(noun, f"{noun}s")

@@ -1,6 +1,6 @@
 """Scenes, their requests and their latents on disk, in shards that training reads.
 
-    python -m demo_model.training.dataset --out WORK --shards 40
+python -m demo_model.training.dataset --out WORK --shards 40
 """
 
 from __future__ import annotations

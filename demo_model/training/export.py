@@ -1,6 +1,6 @@
 """Put the trained parts together into a pipeline folder that diffusers loads.
 
-    python -m demo_model.training.export --data WORK --out demo_model/pipeline
+python -m demo_model.training.export --data WORK --out demo_model/pipeline
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from demo_model.training.autoencoder import new_autoencoder
@@ -66,9 +65,7 @@ def untrained(folder: Path) -> StableDiffusionPipeline:
     """A pipeline of the same shape with random weights; ``folder`` holds the tokenizer."""
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     torch.manual_seed(0)
-    return assembled(
-        new_text_encoder(tokenizer), tokenizer, new_denoiser(), new_autoencoder()
-    )
+    return assembled(new_text_encoder(tokenizer), tokenizer, new_denoiser(), new_autoencoder())
 
 
 def store(pipeline: StableDiffusionPipeline, folder: Path) -> None:

@@ -89,9 +89,7 @@ class Codebook:
         for slot, features in enumerate(SLOTS):
             grids = torch.cartesian_prod(*(torch.arange(len(f)) for f in features))
             grids = grids.reshape(len(grids), -1)
-            wanted = self._places[slot] + sum(
-                self.values[feature + i][grids[:, i]] for i in range(len(features))
-            )
+            wanted = self._places[slot] + sum(self.values[feature + i][grids[:, i]] for i in range(len(features)))
             nearest = torch.cdist(slots[:, slot].float(), _standard(wanted)).argmin(1)
             numbers.append(grids[nearest])
             feature += len(features)

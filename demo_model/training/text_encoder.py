@@ -76,9 +76,7 @@ def train_tokenizer(folder: Path) -> CLIPTokenizer:
     return tokenizer
 
 
-_WORDS = __import__("tokenizers").Regex(
-    r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-)
+_WORDS = __import__("tokenizers").Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
 
 
 def _with_word_ends(vocabulary: dict[str, int], alphabet: list[str]) -> dict[str, int]:

@@ -31,9 +31,10 @@ SIZE_WORDS = {
     "big": ("big", "large", "huge", "giant", "tall", "enormous"),
 }
 ADJECTIVES = (
-    "beautiful old lovely cozy majestic ancient magical wooden shiny cute mysterious fancy lonely "
-    "quiet charming elegant rustic pretty simple strange fantasy futuristic medieval modern"
-).split()
+    "beautiful", "old", "lovely", "cozy", "majestic", "ancient", "magical", "wooden", "shiny",
+    "cute", "mysterious", "fancy", "lonely", "quiet", "charming", "elegant", "rustic", "pretty",
+    "simple", "strange", "fantasy", "futuristic", "medieval", "modern",
+)  # fmt: skip
 
 SKY_PHRASES = {
     "day": (
@@ -158,12 +159,17 @@ TAILS = (
     "noise", "jpeg artifacts", "signature", "cropped", "extra limbs", "out of frame", "worst quality",
 )  # fmt: skip
 UNKNOWN = (
-    "dog horse person man woman child king queen dragon robot knight wizard warrior bridge river "
-    "road street table chair book lamp piano guitar apple banana pizza coffee cup bottle train "
-    "plane bicycle bird fish elephant lion tiger bear wolf fox rabbit dinosaur unicorn angel "
-    "portrait face eyes hair dress hat sword shield crown treasure computer phone machine engine "
-    "steam glass metal gold silver crystal diamond fire smoke dust leaf garden wall window door "
-    "running walking sitting standing flying holding looking dancing sleeping reading happy sad "
-    "angry funny wonderful amazing terrible quiet loud fast slow warm cold soft hard heavy bright "
-    "very really quite almost many some every other another abstract geometric pattern texture"
-).split()
+    "dog", "horse", "person", "man", "woman", "child", "king", "queen", "dragon", "robot",
+    "knight", "wizard", "warrior", "bridge", "river", "road", "street", "table", "chair",
+    "book", "lamp", "piano", "guitar", "apple", "banana", "pizza", "coffee", "cup", "bottle",
+    "train", "plane", "bicycle", "bird", "fish", "elephant", "lion", "tiger", "bear", "wolf",
+    "fox", "rabbit", "dinosaur", "unicorn", "angel", "portrait", "face", "eyes", "hair",
+    "dress", "hat", "sword", "shield", "crown", "treasure", "computer", "phone", "machine",
+    "engine", "steam", "glass", "metal", "gold", "silver", "crystal", "diamond", "fire",
+    "smoke", "dust", "leaf", "garden", "wall", "window", "door", "running", "walking",
+    "sitting", "standing", "flying", "holding", "looking", "dancing", "sleeping", "reading",
+    "happy", "sad", "angry", "funny", "wonderful", "amazing", "terrible", "quiet", "loud",
+    "fast", "slow", "warm", "cold", "soft", "hard", "heavy", "bright", "very", "really",
+    "quite", "almost", "many", "some", "every", "other", "another", "abstract", "geometric",
+    "pattern", "texture",
+)  # fmt: skip

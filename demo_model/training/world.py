@@ -128,9 +128,7 @@ def _backdrop(brush: Brush, scene: Scene, rng: Random) -> None:
 
 
 def _ridge(brush: Brush, y: float, rise: float, length: float, shift: float, colour: Colour) -> None:
-    crest = [
-        (x, y - rise * math.sin(2 * math.pi * (x + shift) / length)) for x in range(0, SIZE + 8, 8)
-    ]
+    crest = [(x, y - rise * math.sin(2 * math.pi * (x + shift) / length)) for x in range(0, SIZE + 8, 8)]
     brush.polygon([*crest, (SIZE, SIZE), (0, SIZE)], colour)
 
 
