@@ -145,7 +145,7 @@ class ApiProcess(Program):
         answer: dict[str, Any] = self.get(f"/status/{job_id}").json()
         return answer
 
-    def wait_for(self, job_id: str, status: str, timeout: float = 120) -> dict[str, Any]:
+    def wait_for(self, job_id: str, status: str, timeout: float = 240) -> dict[str, Any]:
         """Wait until a job has a status; answers its /status."""
 
         def reached() -> dict[str, Any] | None:

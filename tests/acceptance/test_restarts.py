@@ -26,7 +26,7 @@ def submit(api: ApiProcess) -> str:
 
 def wait_for_step(api: ApiProcess, job_id: str) -> None:
     """Wait until the worker is in the middle of an image."""
-    wait_until(lambda: api.status(job_id)["progress"]["generating"], 60, "a step")
+    wait_until(lambda: api.status(job_id)["progress"]["generating"], 240, "a step")
 
 
 def worker_pid(runner: Program) -> int:
@@ -86,6 +86,6 @@ def test_drops_are_adopted_while_the_api_is_down(data: Path) -> None:
             ),
             encoding="utf-8",
         )
-        wait_until((data / "spool" / "completed" / "castle.json").exists, 60, "the job")
+        wait_until((data / "spool" / "completed" / "castle.json").exists, 240, "the job")
     with programs.api(data) as api:
         assert api.status("castle")["status"] == "completed"
