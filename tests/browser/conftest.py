@@ -1,0 +1,80 @@
+"""A real Chromium before the real API; the tests skip themselves where either Playwright or Chromium is missing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import programs
+from tests.browser.stand_in import StandIn
+from tests.programs import ApiProcess
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PATIENCE = 60_000  # ms; generous, since the machine may be busy
+
+
+@dataclass
+class Site:
+    """The page's server, its data, and who plays the worker."""
+
+    api: ApiProcess
+    worker: StandIn
+    problems: list[str] = field(default_factory=list)
+
+    def submit(self, prompt: str, **settings: object) -> str:
+        """Post a job; answers its id."""
+        body = {"model_id": "demo", "prompt": prompt, "settings": settings}
+        return str(self.api.post("/generate", json=body).json()["job_id"])
+
+    def draw(self, *prompts: str) -> None:
+        """Have finished pictures of these prompts."""
+        for prompt in prompts:
+            self.submit(prompt)
+        self.worker.draw_pending()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests."""
+    playwright_module = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here")
+    with playwright_module.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def site(browser: Any, tmp_path: Path) -> Iterator[Site]:
+    """An API on an empty data directory."""
+    data = tmp_path / "data"
+    with programs.api(data) as api:
+        yield Site(api, StandIn(data))
+
+
+@pytest.fixture
+def page(browser: Any, site: Site) -> Iterator[Any]:
+    """A fresh browser context; a console error or a broken policy fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.on("pageerror", lambda error: site.problems.append(str(error)))
+    page.on("console", lambda message: site.problems.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    assert [problem for problem in site.problems if "Failed to load resource" not in problem] == []

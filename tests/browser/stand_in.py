@@ -1,0 +1,91 @@
+"""A stand-in for the worker: claims jobs and commits real PNGs through the real spool and store, without torch."""
+
+from __future__ import annotations
+
+import colorsys
+import io
+import time
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from jobs.claims import Claim, claim
+from jobs.ids import image_id, timestamp
+from jobs.schema import Job, Phase, Progress, State
+from jobs.spool import Spool
+from outputs.maintenance import image_index, job_index
+from outputs.sidecar import Sidecar
+from outputs.store import ImageStore, digest
+
+
+class StandIn:
+    """Does the worker's part on the data directory of a test."""
+
+    def __init__(self, data: Path) -> None:
+        self.spool = Spool(data, observer=job_index(data))
+        self.store = ImageStore(self.spool.outputs, self.spool.temporary, image_index(data))
+
+    def begin(self, job_id: str, step: int = 5) -> Claim:
+        """Claim a job and report a step of its first image."""
+        held = claim(self.spool, job_id)
+        assert held is not None
+        held.begin_attempt()
+        total = held.job.effective_settings.num_inference_steps
+        held.report(Progress(phase=Phase.GENERATING, attempt=1, step=step, total_steps=total, updated_at=timestamp()))
+        return held
+
+    def finish(self, held: Claim) -> None:
+        """Commit all images of a claimed job and complete it."""
+        for number in range(1, held.job.effective_settings.num_images + 1):
+            png = _picture(held.job, number)
+            self.store.commit(png, _sidecar(held.job, number, png))
+        held.complete()
+
+    def draw_pending(self) -> int:
+        """Begin and finish every pending job; answers how many."""
+        ids = sorted(self.spool.ids(State.PENDING))
+        for job_id in ids:
+            self.finish(self.begin(job_id))
+        return len(ids)
+
+
+def _picture(job: Job, number: int) -> bytes:
+    """A small landscape whose colours follow from the seed."""
+    hue = (job.effective_settings.seed * 0.618 + number * 0.1) % 1
+    sky, ground = (
+        tuple(int(255 * part) for part in colorsys.hsv_to_rgb(*hsv)) for hsv in ((hue, 0.4, 0.95), (hue, 0.7, 0.4))
+    )
+    image = Image.new("RGB", (128, 128), sky)
+    drawing = ImageDraw.Draw(image)
+    drawing.ellipse((80, 20, 108, 48), fill=(255, 236, 170))
+    drawing.polygon([(0, 128), (0, 90), (40, 60), (75, 92), (100, 76), (128, 96), (128, 128)], fill=ground)
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _sidecar(job: Job, number: int, png: bytes) -> Sidecar:
+    return Sidecar(
+        id=image_id(job.order, number),
+        job_id=job.id,
+        order=job.order,
+        model_id=job.model_id,
+        model_source="stand-in",
+        prompt=job.prompt,
+        negative_prompt=job.negative_prompt,
+        settings=job.effective_settings,
+        seed=job.effective_settings.seed + number - 1,
+        image_number=number,
+        total_images=job.effective_settings.num_images,
+        attempt=job.attempts,
+        width=128,
+        height=128,
+        created_at=timestamp(),
+        generation_time=time.time(),
+        duration_seconds=1.0,
+        device="none",
+        dtype="none",
+        versions={},
+        size_bytes=len(png),
+        sha256=digest(png),
+    )
