@@ -22,7 +22,7 @@ from http_api.image_resource import ImageResource, MetadataResource, PngResource
 from http_api.job_look import Looker
 from http_api.job_resource import CancelResource, JobListResource, PreviewResource, RetryResource
 from http_api.metrics_resource import MetricsResource
-from http_api.middleware import RequestId, SafetyHeaders, SameSiteOnly
+from http_api.middleware import RequestId, RequestLog, SafetyHeaders, SameSiteOnly
 from http_api.model_resource import ModelResource
 from http_api.page_resource import PageResource
 from http_api.parts import Parts, assemble
@@ -37,7 +37,7 @@ App = falcon.App[Request, Response]
 
 def create_app(parts: Parts) -> App:
     """The WSGI application over these parts."""
-    app: App = falcon.App(middleware=[RequestId(), SafetyHeaders(), SameSiteOnly()])
+    app: App = falcon.App(middleware=[RequestId(), RequestLog(), SafetyHeaders(), SameSiteOnly()])
     app.req_options.strip_url_path_trailing_slash = True
     app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=msgspec.json.encode)
     errors.register(app)

@@ -7,6 +7,7 @@ before the fork: no thread, lock or database handle may be shared between proces
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,14 @@ control_socket_disable = True
 
 loglevel = _chosen.log_level
 accesslog = None
+logconfig_dict: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "jobs.log.LineFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": loglevel.upper(), "handlers": ["stderr"]},
+    "loggers": {"gunicorn.error": {"propagate": True}, "gunicorn.access": {"propagate": False}},
+}
 
 
 def on_starting(server: Any) -> None:
@@ -67,3 +76,9 @@ def on_starting(server: Any) -> None:
     except (CyberImageError, OSError) as error:
         server.log.error("%s", error)
         sys.exit(EX_CONFIG)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Until the worker has handlers of its own, end it at once on request; the parent's would swallow the signal."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -11,6 +13,8 @@ import falcon
 from falcon import Request, Response
 
 from http_api.errors import ApiError
+
+logger = logging.getLogger(__name__)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
@@ -24,6 +28,30 @@ class RequestId:
         sent = req.get_header("X-Request-Id") or ""
         req.context.request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid4().hex
         resp.set_header("X-Request-Id", req.context.request_id)
+
+
+class RequestLog:
+    """One line per request: writes at level info, reads at debug."""
+
+    def process_request(self, req: Request, resp: Response) -> None:
+        """Note the time."""
+        req.context.began = time.monotonic()
+
+    def process_response(self, req: Request, resp: Response, resource: Any, req_succeeded: bool) -> None:
+        """Log what was answered; a stream's time is that of its beginning."""
+        level = logging.DEBUG if req.method in _SAFE else logging.INFO
+        if logger.isEnabledFor(level):
+            logger.log(level, "%s %s %s", req.method, req.path, resp.status, extra=_context(req))
+
+
+def _context(req: Request) -> dict[str, Any]:
+    context = {
+        "request_id": req.context.get("request_id"),
+        "client": req.remote_addr,
+        "milliseconds": round(1000 * (time.monotonic() - req.context.began), 1),
+    }
+    job_id = req.context.get("job_id")
+    return {**context, "job_id": job_id} if job_id else context
 
 
 class SafetyHeaders:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from jobs import claims, runner_status
+from jobs import claims, log, runner_status
 from jobs.catalog import Catalog
 from jobs.drops import Adopter
 from jobs.errors import CatalogError, DataDirectoryError, SettingsError
@@ -18,7 +18,6 @@ from jobs.requests import RequestValidator
 from jobs.settings import Settings
 from jobs.spool import Spool
 from outputs.store import ImageStore
-from runner import log
 from runner.intake import Intake
 from runner.status_board import StatusBoard
 from runner.supervisor import Supervisor

@@ -12,6 +12,7 @@ import signal
 import time
 from typing import Final
 
+from jobs import log
 from jobs.catalog import Catalog
 from jobs.claims import Claim, claim, retry_or_fail
 from jobs.errors import CorruptJob, LostClaim
@@ -22,7 +23,7 @@ from jobs.settings import Settings
 from jobs.spool import Spool
 from outputs.index import ImageIndex
 from outputs.store import ImageStore
-from runner import devices, faults, log
+from runner import devices, faults
 from runner.job_run import CancelRequested, JobRun, StopRequested, Workshop, thrift_of
 from runner.messages import Ended, Leaving, Outcome, Ready, Waiting
 from runner.pipelines import Pipelines

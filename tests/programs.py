@@ -110,14 +110,17 @@ def api(data: Path, environment: dict[str, str] | None = None, workers: int = 1)
     data.parent.mkdir(parents=True, exist_ok=True)
     with ApiProcess(command, settings, data.parent / "api.log") as program:
         program.base = f"http://127.0.0.1:{port}"
-        program.wait_until_ready()
-        yield program
+        # One client: making one loads certificates. No idle connections: they would hold up the server's end.
+        with httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0)) as program.client:
+            program.wait_until_ready()
+            yield program
 
 
 class ApiProcess(Program):
     """The API and how to reach it."""
 
     base = ""
+    client: httpx.Client
 
     def wait_until_ready(self) -> None:
         """Wait for the first answer."""
@@ -126,7 +129,7 @@ class ApiProcess(Program):
             assert self.process is not None
             assert self.process.poll() is None, self.output()
             try:
-                return httpx.get(f"{self.base}/api/models").status_code == httpx.codes.OK
+                return self.client.get(f"{self.base}/api/models").status_code == httpx.codes.OK
             except httpx.TransportError:
                 return False
 
@@ -134,11 +137,11 @@ class ApiProcess(Program):
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """GET below /api."""
-        return httpx.get(f"{self.base}/api{path}", timeout=30, **options)
+        return self.client.get(f"{self.base}/api{path}", **options)
 
     def post(self, path: str, **options: Any) -> httpx.Response:
         """POST below /api."""
-        return httpx.post(f"{self.base}/api{path}", timeout=30, **options)
+        return self.client.post(f"{self.base}/api{path}", **options)
 
     def status(self, job_id: str) -> dict[str, Any]:
         """The answer of /status."""

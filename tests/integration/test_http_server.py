@@ -1,0 +1,293 @@
+"""What only a real server shows: bodies, connections, several workers, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.programs import ApiProcess, api, free_port, wait_until
+
+BODY = {"model_id": "tiny", "prompt": "a castle"}
+RAW = json.dumps(BODY).encode()
+
+
+@contextmanager
+def connection(server: ApiProcess) -> Iterator[socket.socket]:
+    """A plain connection to the server."""
+    address = urlsplit(server.base)
+    with socket.create_connection((address.hostname, address.port), timeout=60) as plain:
+        yield plain
+
+
+def exchange(server: ApiProcess, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes; answers status, headers and body of the one answer. Reads until the server closes."""
+    with connection(server) as plain:
+        plain.sendall(request)
+        received = b""
+        while data := plain.recv(65536):
+            received += data
+    head, _, body = received.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    return int(status.split()[1]), headers, body
+
+
+def request_of(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: test", *headers]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def pending(server: ApiProcess) -> int:
+    """How many jobs wait, from the files."""
+    return len(list((data_of(server) / "spool" / "pending").iterdir()))
+
+
+def data_of(server: ApiProcess) -> Path:
+    return Path(server.environment["CYBERIMAGE_DATA"])
+
+
+def assert_error(status: int, expected: int, body: bytes) -> None:
+    assert status == expected, body
+    assert json.loads(body)["status"] == "error"
+
+
+def test_a_chunked_body_is_refused_and_the_connection_closed(server: ApiProcess) -> None:
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(RAW), RAW)
+    headers = ("Content-Type: application/json", "Transfer-Encoding: chunked")
+    before = pending(server)
+    status, _, body = exchange(server, request_of("POST", "/api/generate", *headers, body=chunk))
+    assert_error(status, 411, body)
+    assert pending(server) == before
+
+
+def test_a_huge_body_is_refused_before_it_is_read(server: ApiProcess) -> None:
+    headers = ("Content-Type: application/json", "Content-Length: 1073741824")
+    status, answered, body = exchange(server, request_of("POST", "/api/generate", *headers, body=b"{"))
+    assert_error(status, 413, body)
+    assert answered["connection"] == "close"
+
+
+@pytest.mark.parametrize("path", ["/api/reset_queue", "/api/models", "/api/enrich", "/api/jobs/x/cancel"])
+def test_a_huge_body_is_refused_everywhere(server: ApiProcess, path: str) -> None:
+    headers = ("Content-Type: application/json", "Content-Length: 1073741824")
+    status, _, body = exchange(server, request_of("POST", path, *headers, body=b"{"))
+    assert status in (405, 413)
+    assert json.loads(body)["status"] == "error"
+
+
+def test_a_body_that_ends_early_makes_no_job(server: ApiProcess) -> None:
+    before = pending(server)
+    headers = ("Content-Type: application/json", f"Content-Length: {len(RAW) + 9}")
+    with connection(server) as plain:
+        plain.sendall(request_of("POST", "/api/generate", *headers, body=RAW))
+        plain.shutdown(socket.SHUT_WR)
+        answer = plain.recv(65536)
+    assert b" 400 " in answer
+    assert pending(server) == before
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        (request_of("GET", "/api/models?" + "x" * 5000), 414),
+        (request_of("GET", "/api/models", *(f"X-{number}: y" for number in range(200))), 431),
+        (request_of("GET", "/api/models", "X-Long: " + "y" * 9000), 431),
+        (b"nonsense\r\n\r\n", 400),
+        (request_of("GET", "/api/models", "Broken header"), 400),
+        (
+            request_of("POST", "/api/generate", "Content-Length: 5", "Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
+            400,
+        ),
+        (request_of("POST", "/api/generate", "Content-Length: 5", "Content-Length: 6", body=b"hello"), 400),
+        (request_of("POST", "/api/generate", "Content-Length: +5", body=b"hello"), 400),
+        (request_of("POST", "/api/generate", "Transfer-Encoding: xchunked", body=b"0\r\n\r\n"), 501),
+    ],
+)
+def test_what_is_no_request_gets_the_error_form_too(server: ApiProcess, request_bytes: bytes, expected: int) -> None:
+    status, headers, body = exchange(server, request_bytes)
+    assert_error(status, expected, body)
+    assert headers["connection"] == "close"
+
+
+def test_no_header_moves_the_request_elsewhere(server: ApiProcess) -> None:
+    headers = {"SCRIPT_NAME": "/api", "PATH_INFO": "/api/gallery", "X-Forwarded-Prefix": "/x", "X-Original-URL": "/x"}
+    assert server.get("/models", headers=headers).json()["default"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/status/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "/api/get_image/..%00", "/static/..%2fapp.py"]
+)
+def test_no_path_leads_out(server: ApiProcess, path: str) -> None:
+    status, _, body = exchange(server, request_of("GET", path, "Connection: close"))
+    assert_error(status, 404, body)
+
+
+def test_slow_clients_do_not_starve_others(server: ApiProcess) -> None:
+    address = urlsplit(server.base)
+    slow = [socket.create_connection((address.hostname, address.port)) for _ in range(300)]
+    try:
+        for number, plain in enumerate(slow):
+            headers = ("Content-Type: application/json", "Content-Length: 50")
+            plain.sendall(request_of("POST", "/api/generate", *headers, body=b"{") if number % 2 else b"GET /api/mo")
+        assert [server.get("/queue").status_code for _ in range(20)] == [200] * 20
+    finally:
+        for plain in slow:
+            plain.close()
+    assert server.get("/queue").status_code == 200
+
+
+def test_one_key_gives_one_job_however_many_ask_at_once(server: ApiProcess) -> None:
+    before = pending(server)
+    headers = {"Idempotency-Key": "all-at-once"}
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: server.post("/generate", json=BODY, headers=headers), range(24)))
+    assert {answer.status_code for answer in answers} == {200}, [answer.text for answer in answers]
+    assert len({answer.json()["job_id"] for answer in answers}) == 1
+    assert pending(server) == before + 1
+
+
+def test_many_submitters_lose_nothing(server: ApiProcess) -> None:
+    before = pending(server)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: server.post("/generate", json=BODY).json()["job_id"], range(64)))
+    assert len(set(answers)) == 64
+    assert pending(server) == before + 64
+    assert {server.status(job_id)["status"] for job_id in answers} == {"pending"}
+
+
+def test_many_streams_follow_one_job(server: ApiProcess) -> None:
+    job_id = server.post("/generate", json=BODY).json()["job_id"]
+    address = urlsplit(server.base)
+    streams = [socket.create_connection((address.hostname, address.port)) for _ in range(200)]
+    try:
+        for plain in streams:
+            plain.settimeout(60)
+            plain.sendall(request_of("GET", f"/api/jobs/{job_id}/events"))
+        for plain in streams:
+            read_until(plain, b'"status":"pending"')
+        assert server.get("/queue").status_code == 200
+        assert server.post(f"/jobs/{job_id}/cancel").json()["cancelled"] is True
+        for plain in streams:
+            read_until(plain, b"event: end")
+    finally:
+        for plain in streams:
+            plain.close()
+
+
+def read_until(plain: socket.socket, mark: bytes) -> None:
+    received = b""
+    while mark not in received:
+        data = plain.recv(65536)
+        assert data, f"closed before {mark!r}: {received!r}"
+        received += data
+
+
+def test_the_long_poll_answers_when_the_job_ends(server: ApiProcess) -> None:
+    job_id = server.post("/generate", json=BODY).json()["job_id"]
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(lambda: server.get(f"/status/{job_id}?wait=60", timeout=90))
+        server.post(f"/jobs/{job_id}/cancel")
+        assert answer.result().json()["error_type"] == "cancelled"
+
+
+def test_an_open_stream_does_not_hold_up_the_end(tmp_path: Path, catalog_file: Path) -> None:
+    with api(tmp_path / "data", {"CYBERIMAGE_CATALOG": str(catalog_file)}) as server:
+        job_id = server.post("/generate", json=BODY).json()["job_id"]
+        with httpx.stream("GET", f"{server.base}/api/jobs/{job_id}/events", timeout=60) as stream:
+            lines = stream.iter_lines()
+            assert next(line for line in lines if line.startswith("event:")) == "event: status"
+            ended = threading.Thread(target=lambda: list(lines))
+            ended.start()
+            assert server.end(signal.SIGTERM, timeout=25) == 0
+            ended.join(10)
+            assert not ended.is_alive()
+
+
+def test_the_rate_limit_is_exact_over_workers_and_restarts(tmp_path: Path, catalog_file: Path) -> None:
+    settings = {"CYBERIMAGE_CATALOG": str(catalog_file), "CYBERIMAGE_RATE_LIMIT": "10/hour"}
+    data = tmp_path / "data"
+    with api(data, settings, workers=4) as server, ThreadPoolExecutor(8) as pool:
+        spoofed = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(40)]
+        answers = list(pool.map(lambda headers: server.post("/generate", json=BODY, headers=headers), spoofed))
+    statuses = [answer.status_code for answer in answers]
+    assert (statuses.count(200), statuses.count(429)) == (10, 30)
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert int(refused.headers["retry-after"]) == refused.json()["retry_after"] > 3000
+    with api(data, settings) as server:
+        assert server.post("/generate", json=BODY).status_code == 429
+
+
+def test_a_killed_worker_is_replaced_and_loses_no_answered_job(tmp_path: Path, catalog_file: Path) -> None:
+    with api(tmp_path / "data", {"CYBERIMAGE_CATALOG": str(catalog_file)}, workers=2) as server:
+        accepted: list[str] = []
+        done = threading.Event()
+
+        def submit() -> None:
+            while not done.is_set():
+                try:
+                    answer = server.post("/generate", json=BODY)
+                except httpx.TransportError:
+                    continue
+                accepted.append(answer.json()["job_id"])
+
+        submitters = [threading.Thread(target=submit) for _ in range(3)]
+        for submitter in submitters:
+            submitter.start()
+        for _ in range(5):
+            seen = len(accepted)
+            wait_until(lambda seen=seen: len(accepted) > seen + 3, about="more jobs")
+            os.kill(wait_until(lambda: children(server.pid), about="a worker")[0], signal.SIGKILL)
+        done.set()
+        for submitter in submitters:
+            submitter.join()
+        stored = {path.stem for path in (data_of(server) / "spool" / "pending").iterdir()}
+        assert set(accepted) <= stored
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(word) for word in text.split()]
+
+
+def test_a_missing_volume_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    result = start({"CYBERIMAGE_DATA": str(tmp_path / "data")})
+    assert result.returncode == 78
+    assert "CYBERIMAGE_CREATE_DATA" in result.stderr
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_bad_setting_is_refused_at_once(tmp_path: Path) -> None:
+    result = start({"CYBERIMAGE_DATA": str(tmp_path / "data"), "CYBERIMAGE_RATE_LIMIT": "many"})
+    assert result.returncode == 78
+    assert "CYBERIMAGE_RATE_LIMIT is 'many'" in result.stderr
+
+
+def start(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PORT": str(free_port()), **settings}
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:http_api.gunicorn_conf", "http_api.app:get_app()"]
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_the_api_loads_no_machine_learning() -> None:
+    program = (
+        "import sys; import http_api.app, http_api.gunicorn_conf\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & "
+        "{'torch', 'diffusers', 'transformers', 'accelerate', 'safetensors', 'numpy', 'runner'}))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
