@@ -203,7 +203,8 @@ def _explain(problem: str, value: Any, kind: Any, name: str, text: str) -> str:
     elif inner:
         problem = f"is {value!r}; it must be {_in_words(problem, kind)}"
     full = ".".join(part for part in (name, *inner) if part) or "the catalog"
-    return f", line {_line_of(full.split('.'), text)}: {full} {problem}."
+    path = [*name.split(".", 1), *inner] if name else inner or [""]
+    return f", line {_line_of(path, text)}: {full} {problem}."
 
 
 def _in_words(problem: str, kind: Any) -> str:
@@ -223,11 +224,11 @@ def _line_of(path: list[str], text: str) -> int:
     key = path[1] if path[0] == "models" and len(path) > 1 else None
     header = re.compile(rf"\s*\[\s*models\s*\.\s*[\"']?{re.escape(key or '')}[\"']?\s*[.\]]")
     wanted = re.compile(rf"(^|[\s{{,.\[]){re.escape(last)}\s*(=|\])")
-    found, is_inside = 1, key is None
+    found, is_inside = 0, key is None
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("["):
             is_inside = key is None or header.match(line) is not None
-            found = number if is_inside and key is not None else found
+            found = number if is_inside and key is not None and not found else found
         if is_inside and wanted.search(line.split("#")[0]):
             return number
-    return found
+    return max(found, 1)

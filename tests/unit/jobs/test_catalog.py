@@ -1,0 +1,96 @@
+"""The catalog: what operators write, and the sentences that they get for what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobs.catalog import Catalog
+from jobs.errors import CatalogError
+from tests.conftest import REPOSITORY
+
+GOOD = """\
+default = "castle"
+
+[models.castle]
+id = "example/castle"
+description = "castles"
+limits = { max_side = 512 }
+defaults = { height = 512, width = 512 }
+
+[models.castle.speed]
+compile = true
+"""
+
+
+def load(folder: Path, text: str) -> Catalog:
+    path = folder / "models.toml"
+    path.write_text(text, encoding="utf-8")
+    return Catalog.load(path, folder / "weights")
+
+
+def test_the_shipped_catalog_has_the_models_of_the_contract() -> None:
+    catalog = Catalog.load(REPOSITORY / "models.toml", Path("/nowhere"))
+    assert list(catalog.models) == ["flux-1", "flux-2", "sd-3.5", "flux-abliterated", "demo"]
+    assert catalog.preferred == "flux-2"
+    assert catalog.models["flux-2"].quantisation == "fp8"
+    assert catalog.models["flux-1"].defaults.guidance_scale == 3.5
+    assert not catalog.models["flux-1"].capabilities.negative_prompt
+    assert catalog.models["sd-3.5"].capabilities.negative_prompt
+    assert catalog.models["sd-3.5"].defaults.guidance_scale == 7.5
+
+
+def test_a_model_is_known_by_its_key_and_its_hub_id(tmp_path: Path) -> None:
+    catalog = load(tmp_path, GOOD)
+    assert catalog.key("castle") == catalog.key("example/castle") == "castle"
+    assert catalog.key("Castle") is None
+    assert catalog.models["castle"].speed.compile
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "sentence"),
+    [
+        ("max_side = 512", "max_side = 4", 6, "models.castle.limits.max_side is 4; it must be int >= 8"),
+        ("max_side", "max_sides", 6, "models.castle.limits.max_sides is not a known key; there are: min_side"),
+        ("compile = true", "compile = 1", 10, "models.castle.speed.compile is 1; it must be bool"),
+        ("compile", "compiled", 10, "models.castle.speed.compiled is not a known key"),
+        ('description = "castles"\n', "", 3, "models.castle lacks the key description"),
+        ('description = "castles"', 'description = ""', 5, "models.castle.description is ''"),
+        ('id = "example/castle"', 'id = "x"\nmemory = "much"', 5, "it must be one of auto, resident, model_offload"),
+        ('default = "castle"', 'defaults = "castle"', 1, "defaults is not a known key"),
+        (
+            "height = 512",
+            "height = 500",
+            3,
+            "models.castle.defaults.height is 500; by its limits it must be a multiple",
+        ),
+        ("models.castle", 'models."../castle"', 3, "the model key '../castle' must be"),
+    ],
+)
+def test_a_fault_is_named_with_its_line_and_what_would_be_right(
+    tmp_path: Path, old: str, new: str, line: int, sentence: str
+) -> None:
+    with pytest.raises(CatalogError) as caught:
+        load(tmp_path, GOOD.replace(old, new))
+    assert f"models.toml, line {line}: " in str(caught.value)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("default = ", "is not valid TOML"),
+        ('default = "castle"', "it must have at least one table like [models.demo]"),
+        (GOOD.replace('default = "castle"', 'default = "ship"'), "default is 'ship'; it must be one of castle"),
+    ],
+)
+def test_a_catalog_that_is_none_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(CatalogError) as caught:
+        load(tmp_path, text)
+    assert sentence in str(caught.value)
+
+
+def test_a_missing_file_names_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="CYBERIMAGE_CATALOG"):
+        Catalog.load(tmp_path / "models.toml", tmp_path)
