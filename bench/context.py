@@ -1,0 +1,46 @@
+"""What the measurements share: sizes, durations, and data directories that are made once."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.generate_data import Generator
+from outputs.maintenance import repair
+
+
+@dataclass
+class Context:
+    """How much is measured, and where."""
+
+    folder: Path
+    #: Jobs in the large data directory.
+    size: int
+    rounds: int
+    #: Of one measurement under load.
+    seconds: float
+    #: Name of a series to (jobs, milliseconds), for the chart.
+    series: dict[str, dict[int, float]] = field(default_factory=dict)
+
+    def data(self, jobs: int) -> Path:
+        """A data directory with so many finished jobs, indexed; kept for the next run."""
+        path = self.folder / f"data-{jobs}"
+        done = self.folder / f"data-{jobs}.done"
+        if not done.exists():
+            shutil.rmtree(path, ignore_errors=True)
+            Generator(path).run(jobs)
+            done.touch()
+        repair(path)
+        return path
+
+    def fresh(self, name: str) -> Path:
+        """An empty folder."""
+        path = self.folder / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        return path
+
+    def note(self, series: str, jobs: int, milliseconds: float) -> None:
+        """Remember a point of the chart."""
+        self.series.setdefault(series, {})[jobs] = milliseconds
