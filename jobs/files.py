@@ -104,7 +104,7 @@ class FileTooLarge(ValueError):
     """The file is larger than its reader allows."""
 
 
-def read(path: Path, *, limit: int | None = None) -> bytes:
+def read(path: Path | str, *, limit: int | None = None) -> bytes:
     """The bytes of a regular file.
 
     Never follows a symbolic link and never blocks on a FIFO or device. Raises FileNotFoundError,
@@ -113,7 +113,7 @@ def read(path: Path, *, limit: int | None = None) -> bytes:
     return read_with_status(path, limit=limit)[0]
 
 
-def read_with_status(path: Path, *, limit: int | None = None) -> tuple[bytes, os.stat_result]:
+def read_with_status(path: Path | str, *, limit: int | None = None) -> tuple[bytes, os.stat_result]:
     """As `read`, with the state of the file just before it was read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

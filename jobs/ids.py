@@ -13,7 +13,8 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid5
@@ -25,6 +26,8 @@ IMAGE_ID: Final = re.compile(r"img_[0-9a-f]{32}_[1-8]", re.ASCII)
 #: The namespace of ids that are derived from a dropped file.
 _DROP_NAMESPACE: Final = UUID("5d0c7d3e-6a0f-4b7e-9d52-1f6f3c0a8b11")
 _TICKS_PER_MILLISECOND: Final = 4096
+_MILLISECONDS_PER_DAY: Final = 86_400_000
+_FIRST_DAY: Final = date(1970, 1, 1).toordinal()
 #: The year 9999, the last that dates know.
 _END_OF_TIME: Final = 253_370_764_800_000 * _TICKS_PER_MILLISECOND
 
@@ -104,8 +107,16 @@ def image_order(identifier: str) -> str:
 
 
 def image_folder(identifier: str) -> str:
-    """The folder of an image below the outputs: the UTC date of acceptance, `YYYY/MM/DD`."""
-    return accepted_at(image_order(identifier)).strftime("%Y/%m/%d")
+    """The folder of an image below the outputs: the UTC date of acceptance, `YYYY/MM/DD`.
+
+    Raises ValueError for a date that no calendar has. Every look at an image passes here, so it is quick.
+    """
+    return _day_folder(int(identifier[4:16], 16) // _MILLISECONDS_PER_DAY)
+
+
+@lru_cache(maxsize=4096)
+def _day_folder(day: int) -> str:
+    return date.fromordinal(_FIRST_DAY + day).strftime("%Y/%m/%d")
 
 
 def drop_id(name: bytes, status: os.stat_result, digest: str) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, Final, NoReturn
 
 from jobs.errors import InvalidRequest
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 #: The largest request body or dropped file, in bytes.
 SIZE_LIMIT: Final = 64 * 1024
 
@@ -74,7 +76,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _refuse_odd_text(text: str, name: str) -> None:
     if "\x00" in text:
         raise InvalidRequest(f"{name} contains a NUL character; remove it.", name)
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         raise InvalidRequest(f"{name} contains half of a surrogate pair, which is not text; remove it.", name)
 
 

@@ -20,6 +20,9 @@ from outputs.sidecar import Sidecar
 COMPANIONS: Final = (".webp",)
 
 
+_decode_sidecar: Final = msgspec.json.Decoder(Sidecar).decode
+
+
 class Observer(Protocol):
     """Told of every change after it is durable; the derived index listens here. Must not raise."""
 
@@ -76,7 +79,7 @@ class ImageStore:
     def sidecar(self, image_id: str) -> Sidecar:
         """The sidecar of an image; raises ImageNotFound, DamagedImage."""
         try:
-            return msgspec.json.decode(files.read(self.sidecar_path(image_id)), type=Sidecar)
+            return _decode_sidecar(files.read(f"{self.outputs}/{self.file_path(image_id)[:-4]}.json"))
         except FileNotFoundError as error:
             raise ImageNotFound(image_id) from error
         except (msgspec.DecodeError, ValueError) as error:

@@ -34,12 +34,15 @@ class Intake:
         self._watcher = _watcher(spool, wake) if settings.watch else None
         self._scan_at = 0.0
         self._adopt_at = 0.0
+        #: An older job than those known may be in `pending`: look before the next job is chosen.
         self._is_dirty = True
+        #: There are new jobs. They come after the known ones, so it is enough to look when those are used up.
+        self._has_new = True
 
     def hear(self, rung: bytes) -> None:
         """Take note of what the wake pipe said."""
         if BELL in rung:
-            self._is_dirty = True
+            self._has_new = True
         if DROP in rung:
             self._adopt_at = 0.0
 
@@ -67,14 +70,26 @@ class Intake:
 
     def next_job(self, warm_models: Sequence[str]) -> str | None:
         """The job to run now, taken out of the order; None if there is none."""
-        if self._is_dirty:
-            self._queue.refresh()
-            self._is_dirty = False
+        # Only a new job within reach of the look-ahead could be chosen before the known ones.
+        if self._is_dirty or (self._has_new and len(self._queue) <= self._settings.look_ahead):
+            self._refresh()
+        job_id = self._pop(warm_models)
+        if self._has_new and job_id is None:
+            self._refresh()
+            job_id = self._pop(warm_models)
+        return job_id
+
+    def _pop(self, warm_models: Sequence[str]) -> str | None:
         return self._queue.pop(warm_models, self._settings.look_ahead)
+
+    def _refresh(self) -> None:
+        """Listing costs as much as there are jobs, so it is not done for every job."""
+        self._is_dirty = self._has_new = False
+        self._queue.refresh()
 
     def job_left(self, job_id: str) -> None:
         """The worker is done with a job, which may have gone back to `pending`."""
-        self._is_dirty = True
+        self._is_dirty = self._is_dirty or self.spool.path(State.PENDING, job_id).exists()
 
     def recover(self, job_id: str, error: JobError) -> None:
         """Bring on a job whose worker died, and say in it why."""
@@ -90,8 +105,8 @@ class Intake:
         result = self._adopter.scan()
         wait = self._settings.scan_seconds if result.next_check is None else result.next_check
         self._adopt_at = time.monotonic() + wait
-        if result.adopted or result.cancelled:
-            self._is_dirty = True
+        if result.adopted:
+            self._has_new = True
 
     def _recover_all(self) -> None:
         for job_id in list(self.spool.ids(State.PROCESSING)):
