@@ -9,6 +9,7 @@ one small picture under many names (hard links), so a million images need space 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import random
 import time
@@ -29,13 +30,22 @@ RARE_WORD = "quetzalcoatlus"
 COMMON_WORD = "lighthouse"
 JOBS_PER_DAY = 1000
 _LINKS_PER_FILE = 60_000
-_WORDS = """
+_SUBJECTS = """
 castle river mountain forest neon city street night sunset storm ocean island desert garden temple
 ancient modern robot knight dragon dancer musician portrait landscape aerial close detailed soft
 golden crimson azure emerald misty dramatic lighting cinematic watercolor oil painting photograph
 sketch style wide angle lens reflection snow autumn spring winter summer market train bridge harbor
 tower window door lantern shadow light
 """.split()  # noqa: SIM905
+_SYLLABLES = "an be cor dal el fi gra hol in jo ka lum mor ne or pal qui ras sil tan ur ves wil yar zen".split()  # noqa: SIM905
+
+
+def vocabulary(chance: random.Random, size: int = 5000) -> tuple[list[str], list[float]]:
+    """Words and how often each is used: few are common, most are rare, as in real prompts."""
+    words = list(_SUBJECTS)
+    while len(words) < size:
+        words.append("".join(chance.choices(_SYLLABLES, k=chance.randint(2, 4))))
+    return words, list(itertools.accumulate(1 / (rank + 10) for rank in range(size)))
 
 
 def picture() -> bytes:
@@ -57,6 +67,7 @@ class Generator:
         self._per_day = per_day
         self._chance = random.Random(seed)
         self._now = time.time() if now is None else now
+        self._words, self._frequencies = vocabulary(self._chance)
         self._png = picture()
         self._hash = digest(self._png)
         self._source: Path | None = None
@@ -90,7 +101,7 @@ class Generator:
             yield self._job(_order(moment, self._chance), self._prompt(number, rare))
 
     def _prompt(self, number: int, rare: set[int]) -> str:
-        words = self._chance.choices(_WORDS, k=45)
+        words = self._chance.choices(self._words, cum_weights=self._frequencies, k=45)
         if number % 20 == 3:
             words[5] = COMMON_WORD
         if number in rare:

@@ -40,7 +40,7 @@ from jobs.index_queries import (
 )
 from jobs.schema import Job, JobError, State
 from jobs.spool import Spool
-from jobs.sqlite_index import run_script
+from jobs.sqlite_index import remembered, run_script
 
 logger = logging.getLogger(__name__)
 
@@ -96,12 +96,9 @@ class JobIndex(DerivedIndex):
 
     def statistics(self, now: float | None = None) -> Statistics:
         """The last 24 hours before `now` (seconds since the epoch); raises IndexUnavailable."""
-        start = int(((time.time() if now is None else now) - DAY_SECONDS) * 1000)
+        second = int((time.time() if now is None else now) - DAY_SECONDS)
         with self.file.read() as database:
-            database.execute("BEGIN")
-            rows = [*queries.whole_buckets(database, start), *queries.partial_bucket(database, start)]
-            database.execute("COMMIT")
-        return queries.to_statistics(rows)
+            return remembered(database, ("statistics", second), lambda: queries.statistics(database, second * 1000))
 
     def position(self, job: Job) -> int:
         """How many pending jobs are before this one (0 = next); raises IndexUnavailable."""

@@ -100,6 +100,14 @@ def to_counts(rows: Iterable[tuple[int, int]]) -> Counts:
 TallyRow = tuple[str, int, int, int, float]
 
 
+def statistics(database: sqlite3.Connection, start: int) -> Statistics:
+    """Of the jobs accepted since `start` (ms since the epoch)."""
+    database.execute("BEGIN")
+    rows = [*whole_buckets(database, start), *partial_bucket(database, start)]
+    database.execute("COMMIT")
+    return to_statistics(rows)
+
+
 def whole_buckets(database: sqlite3.Connection, start: int) -> list[TallyRow]:
     """The tallies of the buckets that lie wholly after `start` (ms)."""
     query = "SELECT model, state, sum(n), sum(timed), sum(seconds) FROM tally WHERE bucket > ? GROUP BY model, state"

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 from uuid import uuid4
 
 from jobs import files
@@ -32,7 +32,33 @@ _BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlit
 #: Connections inherited over a fork. Closing one would touch files that the parent uses.
 _inherited: list[object] = []
 
+#: Results that one connection remembers.
+_MEMORY: Final = 200
+
 _Identity = tuple[int, int]
+Value = TypeVar("Value")
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that may remember results for as long as nobody changes the database."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.version = -1
+        self.memory: dict[object, Any] = {}
+
+
+def remembered(database: sqlite3.Connection, key: object, compute: Callable[[], Value]) -> Value:
+    """The value of `compute()`, kept until anything in the database changes. For connections that only read."""
+    if not isinstance(database, _Connection):
+        return compute()
+    (version,) = database.execute("PRAGMA data_version").fetchone()
+    if version != database.version or len(database.memory) >= _MEMORY:
+        database.memory.clear()
+        database.version = version
+    if key not in database.memory:
+        database.memory[key] = compute()
+    return cast("Value", database.memory[key])
 
 
 class _Connections:
@@ -77,6 +103,7 @@ class _Connections:
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
+            factory=_Connection,
         )
         try:
             self._check_version(connection)

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from jobs.derived_index import FOLDERS
+from jobs.sqlite_index import remembered
 from outputs.search_text import TRIGRAM, exactly, phrase
 
 VERSION: Final = 1
@@ -107,7 +108,7 @@ def days(database: sqlite3.Connection, model: str | None) -> list[tuple[int, int
 
 def newest(database: sqlite3.Connection, model: str | None, offset: int, limit: int) -> tuple[int, list[str]]:
     """How many images there are, and those from `offset` on, newest first."""
-    amounts = days(database, model)
+    amounts = remembered(database, ("days", model), lambda: days(database, model))
     anchor = _anchor(database, amounts, model, offset)
     if anchor is None:
         return sum(n for _, n in amounts), []
@@ -143,7 +144,8 @@ def matching(
 ) -> tuple[int, list[str]]:
     """How many images match all words, and those from `offset` on, newest first."""
     source, values = _search(wanted, model, complete=filled(database) == COMPLETE)
-    (total,) = database.execute(f"SELECT count(*) FROM {source}", values).fetchone()
+    count = f"SELECT count(*) FROM {source}"
+    (total,) = remembered(database, (count, values), lambda: database.execute(count, values).fetchone())
     if offset >= total:
         return total, []
     size = min(limit, total - offset)
