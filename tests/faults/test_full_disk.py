@@ -1,0 +1,119 @@
+"""A data directory on a disk that fills up or turns read-only, under the real API (reliability.md B1, B4)."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from jobs.schema import State
+from jobs.spool import Spool
+from tests.faults.table import record
+from tests.faults.test_hostile_clients import BODY, connect, environment, workers_of
+from tests.programs import ApiProcess, api, wait_until
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system in memory, to be the data directory, that is easily filled; skips where it cannot be mounted."""
+    mount = tmp_path / "data"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m,nr_inodes=300", "none", str(mount)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
+    yield mount
+    subprocess.run(["umount", "--lazy", str(mount)], check=True)
+
+
+def fill_bytes(mount: Path) -> list[Path]:
+    """Use up all space."""
+    filler = mount / "filler"
+    with filler.open("wb") as stream:
+        size = os.statvfs(mount).f_bavail * os.statvfs(mount).f_frsize
+        os.posix_fallocate(stream.fileno(), 0, size)
+    return [filler]
+
+
+def fill_inodes(mount: Path) -> list[Path]:
+    """Use up all inodes."""
+    fillers = []
+    while os.statvfs(mount).f_favail:
+        fillers.append(mount / f"filler-{len(fillers)}")
+        fillers[-1].touch()
+    return fillers
+
+
+def check_refusal(answer: httpx.Response) -> None:
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.json()["status"] == "error"
+
+
+def test_a_full_disk_refuses_jobs_and_answers_all_else(small_disk: Path, tmp_path: Path) -> None:
+    tries = 0
+    with api(small_disk, environment(tmp_path, create_data="on")) as server:
+        first = server.post("/generate", json=BODY).json()["job_id"]
+        for fill in (fill_bytes, fill_inodes):
+            fillers = fill(small_disk)
+            for _ in range(5):
+                check_refusal(server.post("/generate", json=BODY))
+                assert server.get(f"/status/{first}").status_code == 200
+                assert server.get("/queue").status_code == 200
+                assert server.get("/gallery").status_code == 200
+                tries += 1
+            for path in fillers:
+                path.unlink()
+            assert server.post("/generate", json=BODY).status_code == 200
+    spool = Spool(small_disk)
+    assert len(list(spool.ids(State.PENDING))) == 3
+    assert list(spool.temporary.iterdir()) == []
+    record("B1 no space, no inodes: POST /generate", tries)
+
+
+def test_a_read_only_disk_refuses_jobs_and_serves_the_rest(small_disk: Path, tmp_path: Path) -> None:
+    with api(small_disk, environment(tmp_path, create_data="on")) as server:
+        first = server.post("/generate", json=BODY).json()["job_id"]
+        remount(small_disk, "ro")
+        try:
+            for _ in range(10):
+                check_refusal(server.post("/generate", json=BODY))
+                for path in (f"/status/{first}", "/models", "/queue", "/gallery"):
+                    answer = server.get(path)
+                    assert answer.status_code == 200, (path, answer.text)
+        finally:
+            remount(small_disk, "rw")
+        assert server.post("/generate", json=BODY).status_code == 200
+    record("B4 a read-only file system", 50)
+
+
+def remount(mount: Path, mode: str) -> None:
+    """Change the mode; the API's index database may hold a file open for writing for a moment."""
+    command = ["mount", "-o", f"remount,{mode}", str(mount)]
+    wait_until(lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0, 30, f"remount {mode}")
+
+
+def test_no_descriptors_left_is_survived(tmp_path: Path) -> None:
+    with api(tmp_path / "data", environment(tmp_path)) as server, ExitStack() as stack:
+        (worker,) = workers_of(server)
+        used = len(os.listdir(f"/proc/{worker}/fd"))
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 12, used + 12))
+        for _ in range(40):
+            stack.enter_context(connect(server))
+        stack.close()
+        wait_until(lambda: _answers(server), 60, "the API to recover")
+        assert workers_of(server) == [worker]
+    record("B8 more clients than file descriptors", 40)
+
+
+def _answers(server: ApiProcess) -> bool:
+    try:
+        return httpx.post(f"{server.base}/api/generate", json=BODY, timeout=10).status_code == 200
+    except httpx.TransportError:
+        return False
