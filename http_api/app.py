@@ -24,6 +24,7 @@ from http_api.job_resource import CancelResource, JobListResource, PreviewResour
 from http_api.metrics_resource import MetricsResource
 from http_api.middleware import RequestId, RequestLog, SafetyHeaders, SameSiteOnly
 from http_api.model_resource import ModelResource
+from http_api.openapi_resource import OpenApiResource
 from http_api.page_resource import PageResource
 from http_api.parts import Parts, assemble
 from http_api.queue_resource import QueueResource, ResetQueueResource
@@ -65,6 +66,8 @@ def _add_routes(app: App, parts: Parts) -> None:
     app.add_route("/api/jobs/{job_id}/preview", PreviewResource(parts.spool))
     app.add_route("/api/jobs/{job_id}/cancel", CancelResource(parts.spool))
     app.add_route("/api/jobs/{job_id}/retry", RetryResource(parts, acceptance))
+    app.add_route("/api/openapi.json", OpenApiResource())
+    app.add_route("/docs", PageResource(fixed="docs.html"))
     app.add_route("/health/live", LiveResource())
     app.add_route("/health/ready", ReadyResource(parts))
     app.add_route("/metrics", MetricsResource(parts))

@@ -24,6 +24,7 @@ from jobs.spool import Spool
 from outputs.maintenance import image_index, job_index
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
+from tests.described import check_answer
 
 
 @pytest.fixture
@@ -45,16 +46,27 @@ def parts(spool: Spool, catalog: Catalog, validator: RequestValidator) -> Parts:
     )
 
 
+class CheckingClient(TestClient):
+    """A client that compares every answer with the OpenAPI description."""
+
+    def simulate_request(self, *args: Any, **kwargs: Any) -> Any:
+        """One request."""
+        answer = super().simulate_request(*args, **kwargs)
+        method, path = (*args, kwargs.get("method", "GET"), kwargs.get("path", "/"))[:2]
+        check_answer(method, path, answer.status_code, answer.headers.get("content-type", ""), answer.content)
+        return answer
+
+
 @pytest.fixture
 def client(parts: Parts) -> TestClient:
     """A client of the application, in process."""
-    return TestClient(create_app(parts))
+    return CheckingClient(create_app(parts))
 
 
 @pytest.fixture
 def client_with(parts: Parts) -> Callable[..., TestClient]:
     """A client of an application with some parts replaced."""
-    return lambda **changes: TestClient(create_app(replace(parts, **changes)))
+    return lambda **changes: CheckingClient(create_app(replace(parts, **changes)))
 
 
 @pytest.fixture

@@ -1,0 +1,260 @@
+"""The form of every answer, for the OpenAPI description; tests compare each answer with it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from jobs.catalog import Capabilities, Defaults, Limits
+from jobs.schema import EffectiveSettings
+
+Time = Annotated[str, Meta(description="RFC 3339 in UTC", extra_json_schema={"format": "date-time"})]
+Status = Annotated[
+    Literal["pending", "processing", "completed", "failed"], Meta(description="A cancelled job reads failed")
+]
+
+
+class _Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class ErrorAnswer(_Answer, frozen=True, kw_only=True):
+    """Every error has this form."""
+
+    status: Literal["error"]
+    message: Annotated[str, Meta(description="What is wrong, with which value, and what would be right")]
+    request_id: Annotated[str | None, Meta(description="The log has the request under this id")]
+    field: Annotated[str, Meta(description="The field, parameter or header that is wrong")] | UnsetType = UNSET
+    error_type: Annotated[str, Meta(description="A stable word for programs")] | UnsetType = UNSET
+    retry_after: Annotated[int, Meta(description="Seconds to wait, as in Retry-After")] | UnsetType = UNSET
+
+
+class ModelAnswer(_Answer, frozen=True, kw_only=True):
+    """One model of the catalog."""
+
+    id: Annotated[str, Meta(description="Hub id, or a folder")]
+    description: str
+    available: Annotated[bool, Meta(description="Whether its weights are on this machine")]
+    defaults: Defaults
+    limits: Limits
+    capabilities: Capabilities
+
+
+class ModelsAnswer(_Answer, frozen=True, kw_only=True):
+    """All models by key."""
+
+    models: dict[str, ModelAnswer]
+    default: Annotated[str, Meta(description="A key of models")]
+
+
+class AcceptedAnswer(_Answer, frozen=True, kw_only=True):
+    """A job was accepted, and survives a power cut from now on."""
+
+    job_id: str
+    status: Status
+    num_images: int
+    message: str
+    seed: Annotated[int, Meta(description="Image k of the job uses seed + k - 1")]
+    warnings: list[str]
+
+
+class ProgressAnswer(_Answer, frozen=True, kw_only=True):
+    """Exactly one of the six flags is true."""
+
+    preparing: bool
+    loading_model: bool
+    generating: bool
+    saving: bool
+    completed: bool
+    failed: bool
+    step: int
+    total_steps: int
+    image_number: int
+    total_images: int
+
+
+class StatusImageMetadata(_Answer, frozen=True, kw_only=True):
+    """What the image was made with."""
+
+    model_id: str
+    prompt: str
+    negative_prompt: str | None
+    settings: EffectiveSettings
+    image_number: int
+    total_images: int
+    seed: int
+    width: int
+    height: int
+
+
+class StatusImage(_Answer, frozen=True, kw_only=True):
+    """A finished image of a job."""
+
+    id: str
+    file_path: Annotated[str, Meta(description="YYYY/MM/DD/<image id>.png below the outputs")]
+    created_at: Time
+    metadata: StatusImageMetadata
+
+
+class JobSummary(_Answer, frozen=True, kw_only=True):
+    """A job without its progress and images."""
+
+    id: str
+    status: Status
+    model_id: str
+    prompt: str
+    negative_prompt: str | None
+    settings: Annotated[dict[str, Any], Meta(description="As sent")]
+    effective_settings: EffectiveSettings
+    created_at: Time
+    started_at: Time | None
+    completed_at: Time | None
+    duration_seconds: float | None
+    attempts: int
+    error_message: str | None
+    error_type: Annotated[str | None, Meta(description="`cancelled` for a cancelled job")]
+    source: Literal["http", "file"]
+    retry_of: str | None
+
+
+class StatusAnswer(JobSummary, frozen=True, kw_only=True):
+    """Everything about a job."""
+
+    message: str
+    progress: ProgressAnswer
+    images: Annotated[list[StatusImage], Meta(description="In order, each as soon as it is stored")]
+    queue_position: Annotated[int | None, Meta(description="0 = next; null if it does not wait")]
+    eta_seconds: Annotated[float | None, Meta(description="Seconds to its end, where that can be estimated")]
+    warnings: list[str]
+
+
+class MetadataAnswer(_Answer, frozen=True, kw_only=True):
+    """Everything about an image."""
+
+    id: str
+    job_id: str
+    order: str
+    model_id: str
+    model_source: str
+    model_revision: str | None
+    prompt: str
+    negative_prompt: Annotated[str | None, Meta(description="As the model used it")]
+    requested_negative_prompt: str | None
+    settings: EffectiveSettings
+    seed: Annotated[int, Meta(description="Makes this image alone")]
+    image_number: int
+    total_images: int
+    attempt: int
+    width: int
+    height: int
+    created_at: Time
+    generation_time: Annotated[float, Meta(description="Epoch second at which the image was finished")]
+    duration_seconds: float
+    device: str
+    dtype: str
+    versions: dict[str, str]
+    plan: dict[str, Any]
+    warnings: list[str]
+    size_bytes: int
+    sha256: str
+    file_path: str
+
+
+class DoneAnswer(_Answer, frozen=True, kw_only=True):
+    """It was done."""
+
+    status: Literal["success"]
+    message: str
+
+
+class CancelAnswer(DoneAnswer, frozen=True, kw_only=True):
+    """The job is cancelled, or stops at its next step."""
+
+    job_id: str
+    cancelled: Annotated[bool, Meta(description="false: it stops at its next step")]
+
+
+class ResetAnswer(DoneAnswer, frozen=True, kw_only=True):
+    """Stalled jobs went back to pending."""
+
+    reset_count: int
+
+
+class CountsAnswer(_Answer, frozen=True, kw_only=True):
+    """Jobs by status."""
+
+    pending: int
+    processing: int
+    completed: int
+    failed: int
+    total: int
+
+
+class QueueAnswer(CountsAnswer, frozen=True, kw_only=True):
+    """Jobs by status; the rest with `detailed=true`."""
+
+    queue_size: int
+    recent_24h: CountsAnswer | UnsetType = UNSET
+    avg_processing_time_seconds: float | UnsetType = UNSET
+    models: dict[str, CountsAnswer] | UnsetType = UNSET
+    failure_rate: Annotated[float, Meta(description="Percent of the jobs finished in 24 h")] | UnsetType = UNSET
+
+
+class GalleryImage(_Answer, frozen=True, kw_only=True):
+    """An image of the gallery."""
+
+    id: str
+    model_id: str
+    prompt: str
+    created_at: Time
+    settings: EffectiveSettings
+    negative_prompt: str | None
+    seed: int
+    width: int
+    height: int
+    job_id: str
+    image_number: int
+    total_images: int
+
+
+class GalleryAnswer(_Answer, frozen=True, kw_only=True):
+    """A page of the gallery, newest first."""
+
+    images: list[GalleryImage]
+    page: int
+    limit: int
+    has_more: bool
+    total: int
+
+
+class JobsAnswer(_Answer, frozen=True, kw_only=True):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobSummary]
+    limit: int
+    next_cursor: Annotated[str | None, Meta(description="null on the last page")]
+
+
+class EnrichAnswer(_Answer, frozen=True, kw_only=True):
+    """A fuller prompt."""
+
+    original_prompt: str
+    enriched_prompt: str
+    style: str
+    source: Annotated[Literal["built-in", "openai"], Meta(description="Who wrote it")]
+    warnings: list[str]
+
+
+class LiveAnswer(_Answer, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class ReadyAnswer(_Answer, frozen=True, kw_only=True):
+    """Whether a job sent now would be taken and drawn."""
+
+    status: Literal["ok", "error"]
+    message: str
+    checks: dict[str, dict[str, Any]]
