@@ -141,6 +141,7 @@ class MetadataAnswer(_Answer, frozen=True, kw_only=True):
     prompt: str
     negative_prompt: Annotated[str | None, Meta(description="As the model used it")]
     requested_negative_prompt: str | None
+    scheduler: Annotated[str | None, Meta(description="The noise schedule")]
     settings: EffectiveSettings
     seed: Annotated[int, Meta(description="Makes this image alone")]
     image_number: int
