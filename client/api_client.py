@@ -1,0 +1,207 @@
+"""The API as Python methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+from uuid import uuid4
+
+import httpx
+import msgspec
+
+from client.errors import UnexpectedAnswer
+from client.job_wait import JobWait
+from client.results import (
+    Cancellation,
+    Enrichment,
+    GalleryImage,
+    GalleryPage,
+    ImageMetadata,
+    JobPage,
+    JobStatus,
+    JobSummary,
+    Models,
+    Queue,
+    Reset,
+    Submission,
+)
+from client.transport import Result, Transport, segment
+
+DEFAULT_URL: Final = "http://127.0.0.1:5050"
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+
+
+class CyberImageClient:
+    """A CyberImage server.
+
+    `url` is its address, with or without `/api`; `api_key` is sent as a bearer token (for a proxy that asks
+    for one); `timeout` is the seconds to wait for one answer. Every method raises a ClientError if it cannot
+    do what it says. Reading, and submitting (which carries an Idempotency-Key), is tried again after a lost
+    connection; nothing else is. Not to be shared between threads.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        *,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._transport = Transport(url, api_key, timeout, transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def models(self) -> Models:
+        """The catalog."""
+        return self._get(Models, "/api/models")
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        negative_prompt: str | None = None,
+        num_images: int | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        max_sequence_length: int | None = None,
+        seed: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Submission:
+        """Submit a job; what is None is chosen by the server (the model: its default one)."""
+        settings = {
+            "num_images": num_images,
+            "num_inference_steps": steps,
+            "guidance_scale": guidance_scale,
+            "width": width,
+            "height": height,
+            "max_sequence_length": max_sequence_length,
+            "seed": seed,
+        }
+        request: dict[str, Any] = {
+            "model_id": model if model is not None else self.models().default,
+            "prompt": prompt,
+            "settings": {name: value for name, value in settings.items() if value is not None},
+        }
+        if negative_prompt is not None:
+            request["negative_prompt"] = negative_prompt
+        return self.submit(request, idempotency_key=idempotency_key)
+
+    def submit(self, request: Mapping[str, Any] | bytes, *, idempotency_key: str | None = None) -> Submission:
+        """Submit a request as it is (the body of `POST /api/generate`, or its JSON).
+
+        The same key again, with the same request, answers the same job; without one, a new key is made.
+        """
+        body = request if isinstance(request, bytes) else msgspec.json.encode(request)
+        return self._post_once(Submission, "/api/generate", body, idempotency_key)
+
+    def status(self, job_id: str, *, wait: int | None = None) -> JobStatus:
+        """A job's status; with `wait`, not before the job has ended or so many seconds (at most 60) are over."""
+        path = f"/api/status/{segment(job_id)}"
+        return self._get(JobStatus, path, params={"wait": wait}, extra_time=wait or 0)
+
+    def wait(
+        self,
+        job_id: str,
+        *,
+        on_progress: Callable[[JobStatus], object] | None = None,
+        timeout: float | None = None,
+        patience: float = 60.0,
+    ) -> JobStatus:
+        """Wait until the job has completed, telling `on_progress` each change.
+
+        Raises JobFailed if it ends otherwise, and WaitTimedOut after `timeout` seconds. A server that is
+        away for less than `patience` seconds (a restart) is waited for.
+        """
+        return JobWait(self._transport, job_id, patience).until_completed(on_progress, timeout)
+
+    def image(self, image_id: str) -> bytes:
+        """The PNG."""
+        path = f"/api/get_image/{segment(image_id)}"
+        response = self._transport.send("GET", path, repeatable=True, headers={"Accept": "image/png"})
+        if not response.content.startswith(_PNG):
+            raise UnexpectedAnswer(f"{response.request.url} did not answer with a PNG; is the address right?")
+        return response.content
+
+    def metadata(self, image_id: str) -> ImageMetadata:
+        """How an image was made."""
+        return self._get(ImageMetadata, f"/api/image/{segment(image_id)}/metadata")
+
+    def delete(self, image_id: str) -> None:
+        """Delete an image for good."""
+        self._transport.send("DELETE", f"/api/image/{segment(image_id)}")
+
+    def queue(self, *, detailed: bool = False) -> Queue:
+        """How many jobs are in which state."""
+        return self._get(Queue, "/api/queue", params={"detailed": "true" if detailed else None})
+
+    def gallery(
+        self, *, page: int = 1, limit: int = 20, search: str | None = None, model: str | None = None
+    ) -> GalleryPage:
+        """One page of the gallery."""
+        params = {"page": page, "limit": limit, "search": search, "model": model}
+        return self._get(GalleryPage, "/api/gallery", params=params)
+
+    def gallery_images(self, *, search: str | None = None, model: str | None = None) -> Iterator[GalleryImage]:
+        """All images that match, newest first, each once, although new ones push others to later pages."""
+        seen: set[str] = set()
+        number, has_more = 1, True
+        while has_more:
+            page = self.gallery(page=number, limit=50, search=search, model=model)
+            yield from (image for image in page.images if image.id not in seen)
+            seen.update(image.id for image in page.images)
+            number, has_more = number + 1, page.has_more
+
+    def enrich(self, prompt: str, style: str | None = None) -> Enrichment:
+        """The prompt with more words; nothing is stored."""
+        request = {"prompt": prompt} if style is None else {"prompt": prompt, "style": style}
+        body = msgspec.json.encode(request)
+        return self._transport.json(Enrichment, "POST", "/api/enrich", body=body, repeatable=True)
+
+    def jobs(
+        self, *, status: str | None = None, model: str | None = None, limit: int = 20, cursor: str | None = None
+    ) -> JobPage:
+        """Jobs, newest first. `status` may be `cancelled`, too; `failed` includes the cancelled ones."""
+        params = {"status": status, "model": model, "limit": limit, "cursor": cursor}
+        return self._get(JobPage, "/api/jobs", params=params)
+
+    def all_jobs(self, *, status: str | None = None, model: str | None = None) -> Iterator[JobSummary]:
+        """All jobs that match, newest first."""
+        page = self.jobs(status=status, model=model, limit=100)
+        yield from page.jobs
+        while page.next_cursor:
+            page = self.jobs(status=status, model=model, limit=100, cursor=page.next_cursor)
+            yield from page.jobs
+
+    def cancel(self, job_id: str) -> Cancellation:
+        """Cancel a job: at once if it waits, within a step if it runs. Raises RejectedInput (409) if it has ended."""
+        return self._transport.json(Cancellation, "POST", f"/api/jobs/{segment(job_id)}/cancel", repeatable=True)
+
+    def retry(self, job_id: str, *, idempotency_key: str | None = None) -> Submission:
+        """Submit the request of a job that has ended again, with the same seed."""
+        return self._post_once(Submission, f"/api/jobs/{segment(job_id)}/retry", None, idempotency_key)
+
+    def reset_queue(self) -> Reset:
+        """Put jobs whose worker is gone back into the queue."""
+        return self._transport.json(Reset, "POST", "/api/reset_queue")
+
+    def _get(self, kind: type[Result], path: str, **options: Any) -> Result:
+        return self._transport.json(kind, "GET", path, repeatable=True, **options)
+
+    def _post_once(self, kind: type[Submission], path: str, body: bytes | None, key: str | None) -> Submission:
+        headers = {"Idempotency-Key": key or str(uuid4())}
+        return self._transport.json(kind, "POST", path, body=body, headers=headers, repeatable=True)

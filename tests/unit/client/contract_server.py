@@ -1,0 +1,60 @@
+"""A server on a real port that plays the contract, no more: no `wait`, no ETag, no extra fields."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+PNG = b"\x89PNG\r\n\x1a\nnot really"
+
+
+class ContractServer(ThreadingHTTPServer):
+    """Answers what `answers` says for "METHOD /path", else 404; a callable is called with the body."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[str, Any] = {}
+        self.seen: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ContractServer
+
+    def do_GET(self) -> None:
+        name = f"{self.command} {self.path}"
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.server.seen.append(name)
+        found = self.server.answers.get(name, (404, {"status": "error", "message": f"Nothing at {self.path}."}))
+        status, answer = found(body) if callable(found) else found
+        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET  # noqa: N815
+    do_DELETE = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@contextmanager
+def contract_server() -> Iterator[ContractServer]:
+    """A running one."""
+    with ContractServer() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
