@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -122,14 +123,21 @@ class ImageStore:
         if self._observer is not None:
             self._observer.image_removed(image_id)
 
-    def sweep_orphans(self, folder: Path) -> int:
-        """Remove the PNGs of one day's folder that have no sidecar; answers how many.
+    def sweep_orphans(self, folder: Path, *, older_than_seconds: float = 600.0) -> int:
+        """Remove the PNGs of one day's folder that have no sidecar, with what lies beside them; answers how many.
 
-        Only for a time at which nobody commits there, since a PNG precedes its sidecar.
+        A PNG precedes its sidecar by an instant, and the worker of another runner, or of one that was
+        killed, may be committing just now. So young files are spared.
         """
-        orphans = [path for path in folder.glob("img_*.png") if not path.with_suffix(".json").exists()]
+        born_before = time.time() - older_than_seconds
+        orphans = [
+            path
+            for path in folder.glob("img_*.png")
+            if path.stat().st_mtime < born_before and not path.with_suffix(".json").exists()
+        ]
         for path in orphans:
-            files.unlink(path)
+            for suffix in (*COMPANIONS, ".png"):
+                files.unlink(path.with_suffix(suffix))
         return len(orphans)
 
     def _missing_png(self, image_id: str) -> ImageNotFound | DamagedImage:
