@@ -56,6 +56,11 @@ def _t5() -> tuple[Any, Any]:
     return T5EncoderModel(config), tokenizer
 
 
+def letter_tokenizers() -> tuple[Any, Any]:
+    """A CLIP tokenizer and one for T5, both of single letters."""
+    return _clip_tokenizer(), _t5()[1]
+
+
 def _vae(latent_channels: int, **options: Any) -> Any:
     from diffusers import AutoencoderKL
 

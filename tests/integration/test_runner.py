@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 from PIL import Image
 
+from jobs.schema import State
 from outputs import png
-from tests.runner_desk import RunnerDesk
+from tests.programs import wait_until
+from tests.runner_desk import PATIENCE, RunnerDesk, is_running
 
 
 def test_two_jobs_become_pictures_with_one_load_and_the_worker_leaves_when_idle(desk: RunnerDesk) -> None:
@@ -31,3 +36,23 @@ def test_two_jobs_become_pictures_with_one_load_and_the_worker_leaves_when_idle(
         assert texts.record is not None
         assert texts.record["job_id"] == first.id
     assert (done.attempts, left.loaded_models, left.device) == (1, [], "cpu")
+
+
+def test_kills_of_worker_and_supervisor_lose_nothing(desk: RunnerDesk) -> None:
+    """One job of two images: its worker is killed in the first, its supervisor in the second; then it is done."""
+    job = desk.submit("a castle", num_images=2, num_inference_steps=200, seed=5)
+    with desk.runner() as first:
+        desk.wait_for_steps(job)
+        killed = desk.kill_worker()
+        wait_until(lambda: desk.stored(job).attempts == 2, PATIENCE, "the second attempt")
+        assert not is_running(killed)
+        (kept,) = wait_until(lambda: list(desk.store.images_of(job)), PATIENCE, "the first image")
+        worker = desk.worker_pid()
+        os.kill(first.pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(worker), PATIENCE, "the worker to end with its supervisor")
+    assert (desk.state(job), desk.stored(job).attempts) == (State.PENDING, 1)
+    with desk.runner():
+        done = desk.wait_for(job)
+    assert (done.outcome, done.attempts) == ("completed", 2)
+    images = list(desk.store.images_of(job))
+    assert (images[0], len(images)) == (kept, 2)
