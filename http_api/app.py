@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
+from typing import Any
 
 import falcon
 import msgspec
@@ -13,10 +14,12 @@ from falcon.media import JSONHandler
 
 from http_api import blocking, errors
 from http_api.acceptance import Acceptance
+from http_api.access import KeyFile, check_exposure
 from http_api.enrich_resource import EnrichResource
 from http_api.event_resource import EventResource
 from http_api.gallery_resource import GalleryResource
 from http_api.generate_resource import GenerateResource
+from http_api.guards import HostGuard, KeyGuard
 from http_api.health_resource import LiveResource, ReadyResource
 from http_api.image_resource import ImageResource, MetadataResource, PngResource, ThumbnailResource
 from http_api.job_look import Looker
@@ -38,12 +41,18 @@ App = falcon.App[Request, Response]
 
 def create_app(parts: Parts) -> App:
     """The WSGI application over these parts."""
-    app: App = falcon.App(middleware=[RequestId(), RequestLog(), SafetyHeaders(), SameSiteOnly()])
+    app: App = falcon.App(middleware=_middleware(parts.settings))
     app.req_options.strip_url_path_trailing_slash = True
     app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=msgspec.json.encode)
     errors.register(app)
     _add_routes(app, parts)
     return app
+
+
+def _middleware(settings: Settings) -> list[Any]:
+    guards: list[Any] = [HostGuard(settings.allowed_hosts)] if settings.allowed_hosts else []
+    guards += [KeyGuard(KeyFile(settings.api_keys))] if settings.api_keys else []
+    return [RequestId(), RequestLog(), SafetyHeaders(), SameSiteOnly(), *guards]
 
 
 def _add_routes(app: App, parts: Parts) -> None:
@@ -78,6 +87,7 @@ def _add_routes(app: App, parts: Parts) -> None:
 def get_app() -> App:
     """The application for gunicorn, with settings from the environment; called once in each worker process."""
     settings = Settings.from_environment()
+    check_exposure(settings)
     parts = assemble(settings)
     parts.spool.prepare(create_anyway=settings.create_data)
     maintenance = Maintenance(settings.data)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from http_api.access import check_exposure
 from http_api.parts import open_spool
 from jobs.errors import CyberImageError
 from jobs.settings import Settings
@@ -72,6 +73,7 @@ logconfig_dict: dict[str, Any] = {
 def on_starting(server: Any) -> None:
     """Refuse to start on a data directory that is not ours, before there are any workers."""
     try:
+        check_exposure(_chosen)
         open_spool(_chosen).prepare(create_anyway=_chosen.create_data)
     except (CyberImageError, OSError) as error:
         server.log.error("%s", error)

@@ -200,6 +200,12 @@ OPERATIONS: Final = (
 )
 
 
+_SECURITY: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the operator demands one"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+}
+
+
 def describe() -> dict[str, Any]:
     """The whole document."""
     types = sorted(_types(), key=lambda kind: kind.__name__)
@@ -216,7 +222,8 @@ def describe() -> dict[str, Any]:
             "description": "Text to image: submit a job, follow it, look at the images.",
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "security": [{}, {"bearer": []}, {"header": []}],
+        "components": {"schemas": components, "securitySchemes": _SECURITY},
     }
 
 

@@ -129,6 +129,18 @@ class Settings:
     prompt_limit: int = _setting(
         "CYBERIMAGE_PROMPT_LIMIT", "500", _whole(1, 20000), "The longest prompt and negative prompt, in characters."
     )
+    api_keys: Path | None = _setting(
+        "CYBERIMAGE_API_KEYS",
+        "",
+        _optional_path,
+        "File of hashed API keys (`python -m http_api.access NAME SCOPES` makes one); empty: no key is needed.",
+    )
+    allow_open: bool = _setting(
+        "CYBERIMAGE_ALLOW_OPEN", "off", _switch, "Serve other machines although no key is needed."
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        "CYBERIMAGE_ALLOWED_HOSTS", "", _words, "The only host names to answer for, parted by commas; empty: any."
+    )
     max_pending: int = _setting(
         "CYBERIMAGE_MAX_PENDING", "10000", _whole(1, 10_000_000), "Pending jobs before the API answers 503."
     )

@@ -1,0 +1,119 @@
+"""API keys, host names, and not being open by accident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from falcon.testing import TestClient
+
+from http_api.access import check_exposure, digest_of
+from http_api.app import create_app
+from http_api.parts import Parts
+from jobs.errors import SettingsError
+from jobs.settings import Settings
+
+BODY = {"model_id": "tiny", "prompt": "a castle"}
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """Three keys: `r` may read, `s` read and submit, `a` everything."""
+    path = tmp_path / "keys"
+    lines = [f"reader read {digest_of('r')}", f"sender read,submit {digest_of('s')}", f"boss admin {digest_of('a')}"]
+    path.write_text("# people\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def guarded(parts: Parts, keys: Path) -> TestClient:
+    """An application that demands keys."""
+    return TestClient(create_app(replace(parts, settings=replace(parts.settings, api_keys=keys))))
+
+
+def statuses(client: TestClient, key: str) -> tuple[int, int, int]:
+    """What reading, submitting and resetting answer."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return (
+        client.simulate_get("/api/queue", headers=headers).status_code,
+        client.simulate_post("/api/generate", json=BODY, headers=headers).status_code,
+        client.simulate_post("/api/reset_queue", headers=headers).status_code,
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("", (401,) * 3), ("x", (401,) * 3), ("r", (200, 403, 403)), ("s", (200, 200, 403)), ("a", (200,) * 3)],
+)
+def test_a_key_opens_what_its_scopes_say(guarded: TestClient, key: str, expected: tuple[int, int, int]) -> None:
+    assert statuses(guarded, key) == expected
+
+
+def test_a_refusal_has_the_error_form_and_says_how(guarded: TestClient) -> None:
+    answer = guarded.simulate_get("/api/gallery")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert "X-Api-Key" in answer.json["message"]
+
+
+def test_the_other_header_works_too(guarded: TestClient) -> None:
+    assert guarded.simulate_get("/api/queue", headers={"X-Api-Key": "r"}).status_code == 200
+
+
+def test_deleting_needs_admin(guarded: TestClient) -> None:
+    answers = [guarded.simulate_delete("/api/image/x", headers={"X-Api-Key": key}).status_code for key in "rsa"]
+    assert answers == [403, 403, 404]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/health/live", "/api/openapi.json", "/static/docs.js"])
+def test_what_is_open_needs_no_key(guarded: TestClient, path: str) -> None:
+    assert guarded.simulate_get(path).status_code == 200
+
+
+def test_a_withdrawn_key_is_refused_without_a_restart(guarded: TestClient, keys: Path) -> None:
+    assert statuses(guarded, "a")[0] == 200
+    keys.write_text(f"new admin {digest_of('b')}\n", encoding="utf-8")
+    assert (statuses(guarded, "a")[0], statuses(guarded, "b")[0]) == (401, 200)
+
+
+@pytest.mark.parametrize(
+    "ruin", [lambda path: path.unlink(), lambda path: path.write_text("nonsense", encoding="utf-8")]
+)
+def test_without_a_usable_file_nobody_is_let_in(guarded: TestClient, keys: Path, ruin: Callable[[Path], None]) -> None:
+    assert statuses(guarded, "a")[0] == 200
+    ruin(keys)
+    assert statuses(guarded, "a")[0] == 401
+
+
+@pytest.mark.parametrize("host", ["images.example", "images.example:5050", "IMAGES.example", "[::1]:5050", "[::1]"])
+def test_only_known_host_names_are_answered(parts: Parts, host: str) -> None:
+    settings = replace(parts.settings, allowed_hosts=("images.example", "[::1]"))
+    client = TestClient(create_app(replace(parts, settings=settings)))
+    assert client.simulate_get("/api/models", headers={"Host": host}).status_code == 200
+    assert client.simulate_get("/api/models", headers={"Host": "evil.example"}).status_code == 400
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_loopback_needs_no_decision(host: str) -> None:
+    check_exposure(Settings(host=host))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "images.example"])
+def test_other_addresses_need_keys_or_a_decision(host: str, keys: Path) -> None:
+    with pytest.raises(SettingsError, match="CYBERIMAGE_ALLOW_OPEN"):
+        check_exposure(Settings(host=host))
+    check_exposure(Settings(host=host, allow_open=True))
+    check_exposure(Settings(host=host, api_keys=keys))
+
+
+@pytest.mark.parametrize(
+    "text", ["name read", "name fly " + "0" * 64, "na/me read " + "0" * 64, "name read " + "G" * 64]
+)
+def test_a_bad_line_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"# ok\n{text}\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="keys:2"):
+        check_exposure(Settings(api_keys=path))
+    with pytest.raises(SettingsError, match="cannot be read"):
+        check_exposure(Settings(api_keys=tmp_path / "nix"))
