@@ -1,0 +1,89 @@
+"""The files in deploy/ name what the programs have."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from http_api import metrics_resource
+from http_api.parts import assemble
+from jobs.settings import Settings
+from outputs.maintenance import Maintenance
+from tests.programs import REPOSITORY
+
+DEPLOY = REPOSITORY / "deploy"
+#: What the example environment changes, and why, is said in the file itself.
+OWN = {"CYBERIMAGE_DATA", "CYBERIMAGE_CATALOG", "CYBERIMAGE_MODELS"}
+
+
+def example() -> str:
+    """The example environment as the settings have it."""
+    paths = {
+        "CYBERIMAGE_DATA": "/var/lib/cyberimage/data",
+        "CYBERIMAGE_CATALOG": "/opt/cyberimage/models.toml",
+        "CYBERIMAGE_MODELS": "/var/lib/cyberimage/models",
+    }
+    lines = [
+        "# Settings of both programs, for /etc/cyberimage/cyberimage.env (mode 0640). The README has the same table.",
+        "# What is commented out shows its default. Made by: python -m tests.unit.test_deploy",
+    ]
+    for item in fields(Settings):
+        name = item.metadata["name"]
+        value = paths.get(name, item.metadata["default"])
+        lines += ["", f"# {item.metadata['about']}", f"{'' if name in paths else '#'}{name}={value}"]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_example_environment_is_made_from_the_settings() -> None:
+    assert (DEPLOY / "example.env").read_text(encoding="utf-8") == example(), "run: python -m tests.unit.test_deploy"
+
+
+def test_the_example_environment_can_be_used() -> None:
+    given = dict(re.findall(r"^([A-Z_]+)=(.*)$", example(), re.MULTILINE))
+    assert set(given) == OWN
+    assert Settings.from_environment(given).data == Path("/var/lib/cyberimage/data")
+
+
+def test_the_dashboard_asks_for_figures_that_there_are(tmp_path: Path) -> None:
+    parts = assemble(Settings.from_environment({"CYBERIMAGE_DATA": str(tmp_path / "data")}))
+    parts.spool.prepare()
+    Maintenance(tmp_path / "data").tick()
+    registry = CollectorRegistry()
+    registry.register(metrics_resource._Figures(parts))
+    known = set(re.findall(r"^# TYPE (\w+) ", generate_latest(registry).decode(), re.MULTILINE))
+    text = (DEPLOY / "grafana-dashboard.json").read_text(encoding="utf-8")
+    panels = json.loads(text)["panels"]
+    queries = " ".join(target["expr"] for panel in panels for target in panel["targets"])
+    asked = {re.sub(r"_(bucket|count|sum)$", "", name) for name in re.findall(r"cyberimage_\w+", queries)}
+    assert asked
+    assert asked <= known, f"not served: {asked - known}"
+    assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+@pytest.mark.parametrize("name", ["cyberimage-web.service", "cyberimage-runner.service"])
+def test_systemd_understands_the_units(name: str, tmp_path: Path) -> None:
+    text = (DEPLOY / "systemd" / name).read_text(encoding="utf-8")
+    # The programs are not installed where the unit will find them.
+    unit = tmp_path / name
+    unit.write_text(re.sub(r"/opt/cyberimage/\.venv/bin/\w+", "/bin/true", text), encoding="utf-8")
+    command = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    about_this = [line for line in done.stderr.splitlines() if name in line]
+    assert not about_this, about_this
+
+
+def write_example() -> None:
+    """Make the example anew."""
+    (DEPLOY / "example.env").write_text(example(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_example()
