@@ -132,7 +132,7 @@ class Training:
     @classmethod
     def start(cls, path: Path) -> Training:
         """The stored run, or a new one."""
-        model = new_denoiser().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = new_denoiser().to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01)
         training = cls(model, {}, optimizer)
         if path.exists():
@@ -225,7 +225,7 @@ def train(folder: Path, minutes: float, path: Path) -> None:
             group["lr"] = rate(training.step, training.seconds / (minutes * 60))
         loss = loss_of(training.model, latents, asked, codebook)
         training.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(training.model.parameters(), 1.0)
         training.optimizer.step()
         training.step += 1

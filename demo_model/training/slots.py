@@ -56,7 +56,8 @@ def request_of(numbers: list[int]) -> Request:
     """The inverse of :func:`indices`."""
     values = [known[number] for known, number in zip(FEATURES, numbers, strict=True)]
     things = [Thing(*values[i : i + 3]) for i in (4, 7, 10)]
-    return Request(*values[:4], things=(things[0], things[1], things[2]))
+    sky, celestial, ground, backdrop = values[:4]
+    return Request(sky, celestial, ground, backdrop, (things[0], things[1], things[2]))
 
 
 class Codebook:
