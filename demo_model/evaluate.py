@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--pipeline", type=Path, default=PIPELINE, help="folder of the pipeline")
     parser.add_argument("--count", type=int, default=240, help="how many prompts")
     parser.add_argument("--steps", type=int, default=20, help="denoising steps")
-    parser.add_argument("--guidance", type=float, default=4.0, help="guidance scale")
+    parser.add_argument("--guidance", type=float, default=2.5, help="guidance scale")
     options = parser.parse_args()
     asked = measured_prompts(options.count)
     own = rates(checks(painted(one), one) for one in asked)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from demo_model.training.dataset import PICTURE_SHARDS
-from demo_model.training.latents import CHANNELS, GRID, PATCH, PatchCode
+from demo_model.training.dataset import PICTURE_SHARDS, patch_code
+from demo_model.training.latents import CHANNELS, GRID, PATCH
 
 CROP = 8
 """Side of a training crop in latent cells."""
@@ -55,7 +55,7 @@ class Pictures:
     """Random pictures or crops with their latents."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self._code = PatchCode.load(folder / "patch_code.npz")
+        self._code = patch_code()
         stored = sorted(folder.glob("pictures_???.npy"))[:PICTURE_SHARDS]
         self._shards = [np.load(path, mmap_mode="r") for path in stored]
         self._rng = np.random.default_rng(seed)
@@ -98,10 +98,11 @@ def difference(made: Tensor, wanted: Tensor) -> Tensor:
     return total
 
 
-def train(folder: Path, minutes: float) -> None:
+def train(folder: Path, minutes: float, begin_with: Path | None = None) -> None:
     """Train the decoder until ``minutes`` have been spent in all; saves as it goes."""
     path = folder / "autoencoder.pt"
-    model = new_autoencoder().to(memory_format=torch.channels_last)
+    model = new_autoencoder() if begin_with is None else AutoencoderKL.from_pretrained(begin_with / "vae")
+    model = model.to(memory_format=torch.channels_last)
     weights = [*model.decoder.parameters(), *model.post_quant_conv.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.0)
     step, seconds = 0, 0.0
@@ -152,9 +153,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the shards")
     parser.add_argument("--minutes", type=float, default=40, help="training time in all")
     parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    parser.add_argument("--begin-with", type=Path, help="pipeline folder to begin with")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(options.data, options.minutes)
+    train(options.data, options.minutes, options.begin_with)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from demo_model.training.scene import complete, random_request
 from demo_model.training.slots import indices
 from demo_model.training.world import paint
 
+STORED_CODE = Path(__file__).with_name("patch_code.npz")
 SHARD = 2048
 PICTURE_SHARDS = 6
 """Only the first shards keep their pictures (400 MB each); the decoder learns from them."""
@@ -33,12 +34,15 @@ def draw(seed: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return np.stack(pictures), np.array(asked)
 
 
-def patch_code(out: Path) -> PatchCode:
-    """The code of this run, fitted on its first call."""
-    path = out / "patch_code.npz"
-    if not path.exists():
-        fit(draw(seed=1, count=1500)[0]).save(path)
-    return PatchCode.load(path)
+def patch_code() -> PatchCode:
+    """The code that the shipped model uses; fitted anew only where its file was removed.
+
+    It is kept with the source, because another fit would turn some axes around and the
+    trained weights would no longer understand it.
+    """
+    if not STORED_CODE.exists():
+        fit(draw(seed=1, count=1500)[0]).save(STORED_CODE)
+    return PatchCode.load(STORED_CODE)
 
 
 def write_shard(out: Path, number: int) -> None:
@@ -49,7 +53,7 @@ def write_shard(out: Path, number: int) -> None:
     pictures, asked = draw(seed=1000 + number, count=SHARD)
     if number < PICTURE_SHARDS:
         np.save(out / f"pictures_{number:03d}.npy", pictures)
-    latents = patch_code(out).encode(pictures).astype(np.float16)
+    latents = patch_code().encode(pictures).astype(np.float16)
     unfinished = path.with_suffix(".part.npz")
     np.savez(unfinished, latents=latents, asked=asked)
     unfinished.rename(path)

@@ -130,9 +130,12 @@ class Training:
         path.with_suffix(".part").rename(path)
 
     @classmethod
-    def start(cls, path: Path) -> Training:
-        """The stored run, or a new one."""
-        model = new_denoiser().to(memory_format=torch.channels_last)
+    def start(cls, path: Path, begin_with: Path | None) -> Training:
+        """The stored run, or a new one, with random weights or those of a pipeline folder."""
+        model = new_denoiser()
+        if begin_with is not None:
+            model = UNet2DConditionModel.from_pretrained(begin_with / "unet")
+        model.to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01)
         training = cls(model, {}, optimizer)
         if path.exists():
@@ -210,9 +213,9 @@ def loss_of(model: UNet2DConditionModel, latents: Tensor, asked: Tensor, book: C
 NOISER = DDPMScheduler(**SCHEDULE)
 
 
-def train(folder: Path, minutes: float, path: Path) -> None:
+def train(folder: Path, minutes: float, path: Path, begin_with: Path | None = None) -> None:
     """Train until ``minutes`` of training have been spent in all; saves as it goes."""
-    training = Training.start(path)
+    training = Training.start(path, begin_with)
     torch.manual_seed(training.step)
     shards, codebook = Shards(folder, seed=training.step), Codebook()
     shards.refresh()
@@ -247,9 +250,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the shards")
     parser.add_argument("--minutes", type=float, default=60, help="training time in all")
     parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    parser.add_argument("--begin-with", type=Path, help="pipeline folder to begin with")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(options.data, options.minutes, options.data / "denoiser.pt")
+    train(options.data, options.minutes, options.data / "denoiser.pt", options.begin_with)
 
 
 if __name__ == "__main__":

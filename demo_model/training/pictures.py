@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training run")
     parser.add_argument("--steps", type=int, default=20, help="denoising steps")
-    parser.add_argument("--guidance", type=float, default=4.0, help="guidance scale")
+    parser.add_argument("--guidance", type=float, default=2.5, help="guidance scale")
     options = parser.parse_args()
     run = torch.load(options.data / "denoiser.pt", weights_only=True)
     loss_curve(run["losses"]).save(FOLDER / "loss.png", optimize=True)
