@@ -35,8 +35,8 @@ _PNG: Final = b"\x89PNG\r\n\x1a\n"
 class CyberImageClient:
     """A CyberImage server.
 
-    `url` is its address, with or without `/api`; `api_key` is sent as a bearer token (for a proxy that asks
-    for one); `timeout` is the seconds to wait for one answer. Every method raises a ClientError if it cannot
+    `url` is its address, with or without `/api`; `api_key` is sent as a bearer token, where the server
+    asks for a key; `timeout` is the seconds to wait for one answer. Every method raises a ClientError if it cannot
     do what it says. Reading, and submitting (which carries an Idempotency-Key), is tried again after a lost
     connection; nothing else is. Not to be shared between threads.
     """

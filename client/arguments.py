@@ -10,7 +10,7 @@ from typing import Final
 _EPILOG: Final = """\
 environment:
   CYBERIMAGE_URL      the server (default http://127.0.0.1:5050)
-  CYBERIMAGE_API_KEY  sent as a bearer token, for a proxy that asks for one
+  CYBERIMAGE_API_KEY  your key, where the server asks for one
 
 exit codes:
   0  done                       5  the server cannot be reached, or is no CyberImage
