@@ -22,7 +22,7 @@ def _document() -> dict[str, Any]:
 
 @cache
 def _templates() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
-    return [(re.compile(re.sub(r"{\w+}", "[^/]+", path)), methods) for path, methods in _document()["paths"].items()]
+    return [(re.compile(re.sub(r"{\w+}", "[^/]*", path)), methods) for path, methods in _document()["paths"].items()]
 
 
 def check_answer(method: str, path: str, status: int, content_type: str, body: bytes) -> None:

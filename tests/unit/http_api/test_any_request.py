@@ -1,0 +1,87 @@
+"""Whatever is sent to whatever address: never a 500, always an answer that is described."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import quote
+
+from falcon.testing import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from http_api.openapi import OPERATIONS, Operation
+from http_api.parts import Parts
+from jobs.schema import State
+
+#: Streams and waits would last; they have tests of their own.
+ENDLESS = ("events",)
+
+words = st.text(max_size=12)
+numbers = st.one_of(st.integers(), st.floats(), st.sampled_from([0, 1, -1, 8, 64, 2**63, 1e308]))
+values = st.recursive(
+    st.none() | st.booleans() | numbers | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=6,
+)
+setting_names = st.sampled_from(["num_images", "num_inference_steps", "guidance_scale", "height", "width", "seed", "x"])
+settings_objects = st.dictionaries(setting_names, numbers | values, max_size=4)
+documents = st.fixed_dictionaries(
+    {},
+    optional={
+        "model_id": st.sampled_from(["tiny", "far", "example/tiny"]) | values,
+        "prompt": st.just("a castle") | values,
+        "negative_prompt": values,
+        "style": st.sampled_from(["fantasy", "anime"]) | values,
+        "settings": settings_objects | values,
+        "extra": values,
+    },
+)
+bodies = st.one_of(documents.map(lambda found: json.dumps(found).encode()), st.binary(max_size=60))
+ids = st.one_of(
+    words, st.sampled_from(["..", "a/b", "img_" + "0" * 32 + "_1", "img_" + "f" * 32 + "_8", "%00", "x" * 64, "x" * 65])
+)
+headers = st.dictionaries(
+    st.sampled_from(
+        ["Range", "If-None-Match", "If-Range", "Last-Event-ID", "Idempotency-Key", "X-Request-Id", "Accept"]
+    ),
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
+    | st.sampled_from(["bytes=0-1", "*", '"x"', "W/", "bytes=-0"]),
+    max_size=2,
+)
+types = st.sampled_from(["application/json", "application/json; charset=utf-8", "text/plain", ""])
+operations = st.sampled_from([operation for operation in OPERATIONS if not operation.path.endswith(ENDLESS)])
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> dict[str, Any]:
+    """A request that is right in some ways and wrong in others."""
+    operation: Operation = draw(operations)
+    path = re.sub(r"{\w+}", lambda _: quote(draw(ids), safe=""), operation.path)
+    names = st.sampled_from([item["name"] for item in operation.parameters if item["name"] != "wait"] or ["x"]) | words
+    query = draw(st.dictionaries(names, words | st.integers().map(str), max_size=3))
+    sent = draw(headers)
+    if operation.body is not None or draw(st.booleans()):
+        sent["Content-Type"] = draw(types)
+    return {
+        "method": operation.method.upper(),
+        "path": path,
+        "params": query,
+        "headers": {name: value for name, value in sent.items() if value},
+        "body": draw(bodies) if operation.method == "post" else b"",
+    }
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(request=requests())
+def test_every_request_gets_a_described_answer(client: TestClient, parts: Parts, request: dict[str, Any]) -> None:
+    answer = client.simulate_request(**request)
+    assert answer.status_code != 500, answer.text
+    if answer.status_code >= 400 and request["path"] != "/health/ready":
+        assert answer.json["status"] == "error"
+        assert answer.json["message"]
+    if request["path"] == "/api/generate" and answer.status_code == 200:
+        assert parts.spool.find(answer.json["job_id"])[0] is State.PENDING
