@@ -29,6 +29,13 @@ def scripted(tmp_path: Path) -> RequestValidator:
     return scenario.validator(tmp_path / "models")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give sweeps over every crash point the time they need on a slow machine."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(7200))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print one line for each fault: how often it was tried and how often a promise was broken."""
     if TABLE:

@@ -154,7 +154,7 @@ def test_a_copy_in_the_same_clock_tick_on_the_same_inode_is_another_drop(
     first = drop("x.json", content).stat()
     adopter.scan()
     monkeypatch.setattr("jobs.drop_zone._look_at", lambda entry: Drop(Path(entry.path), first))
-    monkeypatch.setattr(files, "read_with_status", lambda path, **_: (path.read_bytes(), first))
+    monkeypatch.setattr(files, "read_with_status", lambda path, **_: (Path(path).read_bytes(), first))
     monkeypatch.setattr("jobs.drops.remove_drop", lambda path, _: path.unlink())
     drop("x.json", content)
     adopter.scan()
@@ -587,7 +587,7 @@ def test_a_read_error_of_one_drop_does_not_hold_up_the_others(
     read = files.read_with_status
 
     def broken(path: Path, **options: Any) -> Any:
-        if path.name == "x.json":
+        if Path(path).name == "x.json":
             raise OSError(errno.EIO, "Input/output error")
         return read(path, **options)
 
