@@ -22,6 +22,7 @@ _PARTS: dict[str, Callable[[Context], list[Row]]] = {
     "status": http_rows.status,
     "queue": http_rows.queue,
     "gallery": http_rows.gallery,
+    "processor": http_rows.processor,
     "rebuild": queue_rows.rebuild,
     "latency": queue_rows.start_latency,
     "claim": queue_rows.claiming,

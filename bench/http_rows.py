@@ -210,3 +210,34 @@ def _slow_clients(base: str, amount: int) -> Iterator[None]:
         sender.join()
         for client in clients:
             client.close()
+
+
+def processor(context: Context) -> list[Row]:
+    """Processor time per request: a figure that other programs on the machine hardly disturb."""
+    data, small = context.data(context.size), context.data(100)
+    with (
+        servers.api(data) as many,
+        servers.api(small) as few,
+        servers.bare(context.fresh("bare"), kind=servers.OUR_WORKER) as bare,
+    ):
+        constant = _microseconds(bare, "/constant", context)
+        status = _microseconds(many, urlsplit(_status_url("", data)).path, context)
+        asked = ("/api/queue", "/api/queue?detailed=true", "/api/gallery", "/api/gallery?page=999999")
+        asked += (f"/api/gallery?search={RARE_WORD}", f"/api/gallery?search={COMMON_WORD}")
+        rows = [
+            Row(number="2", what="processor time, constant JSON in our worker", figure=f"{constant:.0f} us"),
+            Row(number="2", what=f"processor time, /status, {context.size} jobs", figure=f"{status:.0f} us"),
+        ]
+        for path in asked:
+            times = (_microseconds(few, path, context), _microseconds(many, path, context))
+            figure = f"{times[0]:.0f} us with 100, {times[1]:.0f} us with {context.size}"
+            rows.append(Row(number="4-6", what=f"processor time, {path.removeprefix('/api')}", figure=figure))
+    return rows
+
+
+def _microseconds(server: servers.Server, path: str, context: Context) -> float:
+    load.run(f"{server.base}{path}", seconds=1)  # opened files, warm caches
+    before = server.worker_seconds()
+    found = load.run(f"{server.base}{path}", seconds=context.seconds)
+    requests = found.rate * max(1, round(context.seconds))
+    return (server.worker_seconds() - before) / requests * 1e6
