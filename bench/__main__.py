@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -60,6 +61,7 @@ def main() -> int:
         context.size = MILLION
         rows += _measure(context, [name for name in _AT_A_MILLION if name in options.only])
     _report(folder, rows, context)
+    _print(folder, rows)
     return 1 if any(row.met is False for row in rows) else 0
 
 
@@ -69,18 +71,25 @@ def _measure(context: Context, names: list[str]) -> list[Row]:
         began = time.monotonic()
         sys.stderr.write(f"measuring {name} with {context.size} jobs ...")
         sys.stderr.flush()
-        rows += _PARTS[name](context)
+        try:
+            rows += _PARTS[name](context)
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:  # the other parts still count
+            rows.append(Row(number="-", what=name, figure=f"not measured: {error}", met=False))
         sys.stderr.write(f" {time.monotonic() - began:.0f} s\n")
+        _report(context.folder, rows, context)  # so that an interrupted run leaves what it found
     return rows
 
 
 def _report(folder: Path, rows: list[Row], context: Context) -> None:
+    results.write_json(folder / "results.json", rows, results.machine())
+    chart.draw(folder / "latency.svg", context.series, "p50 over HTTP against the size of the data directory")
+
+
+def _print(folder: Path, rows: list[Row]) -> None:
     about = results.machine()
     print(results.table(rows))
     load = ", ".join(f"{value:.1f}" for value in about["load_average"])
     print(f"\n{about['processor']}, {about['cores']} cores, load {load}, commit {about['commit']}, {about['when']}")
-    results.write_json(folder / "results.json", rows, about)
-    chart.draw(folder / "latency.svg", context.series, "p50 over HTTP against the size of the data directory")
     print(f"Details: {folder / 'results.json'}, chart: {folder / 'latency.svg'}")
 
 
