@@ -1,6 +1,6 @@
 """Measure how well pictures follow their prompts, with detectors and fixed seeds.
 
-    python -m demo_model.evaluate --count 240
+    python -m demo_model.evaluate --count 200
 
 Prints the rates for the demo model and, first, for the painter's own pictures of the
 same requests: what the detectors get wrong there is their own error.
@@ -91,7 +91,7 @@ def load(folder: Path) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pipeline", type=Path, default=PIPELINE, help="folder of the pipeline")
-    parser.add_argument("--count", type=int, default=240, help="how many prompts")
+    parser.add_argument("--count", type=int, default=200, help="how many prompts")
     parser.add_argument("--steps", type=int, default=20, help="denoising steps")
     parser.add_argument("--guidance", type=float, default=2.5, help="guidance scale")
     options = parser.parse_args()

@@ -75,7 +75,9 @@ def main() -> None:
     run = torch.load(options.data / "denoiser.pt", weights_only=True)
     loss_curve(run["losses"]).save(FOLDER / "loss.png", optimize=True)
     sheet = grid(load(PIPELINE), options.steps, options.guidance)
-    sheet.quantize(192).save(FOLDER / "grid.png", optimize=True)
+    # 256 colours with dithering: a quarter of the size, and gradients stay smooth.
+    dithered = sheet.quantize(palette=sheet.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
+    dithered.save(FOLDER / "grid.png", optimize=True)
 
 
 if __name__ == "__main__":
