@@ -1,0 +1,69 @@
+"""PNG files: what other tools read from them, and our own record."""
+
+from __future__ import annotations
+
+import io
+
+import msgspec
+import pytest
+from PIL import Image
+
+from jobs.schema import EffectiveSettings
+from outputs import png
+from outputs.sidecar import Sidecar
+
+ABOUT = Sidecar(
+    id="img_00000000000070008000000000000000_1",
+    job_id="castle",
+    order="00000000-0000-7000-8000-000000000000",
+    model_id="tiny",
+    model_source="example/tiny",
+    prompt="a castle, at night",
+    negative_prompt="blurry",
+    scheduler="DDIM",
+    settings=EffectiveSettings(
+        num_images=2, num_inference_steps=30, guidance_scale=7.5, height=8, width=16, max_sequence_length=77, seed=41
+    ),
+    seed=42,
+    image_number=2,
+    total_images=2,
+    attempt=1,
+    width=16,
+    height=8,
+    created_at="2026-11-22T00:00:00.000Z",
+    generation_time=1.0,
+    duration_seconds=1.0,
+    device="CPU",
+    dtype="float32",
+    versions={"cyberimage": "0.1.0"},
+    size_bytes=0,
+    sha256="",
+)
+IMAGE = Image.new("RGB", (16, 8), "red")
+
+
+def test_the_parameters_are_the_line_that_other_tools_read() -> None:
+    assert png.parameters(ABOUT) == (
+        "a castle, at night\nNegative prompt: blurry\n"
+        "Steps: 30, Sampler: DDIM, CFG scale: 7.5, Seed: 42, Size: 16x8, Model: tiny, "
+        "Model source: example/tiny, Version: CyberImage 0.1.0"
+    )
+
+
+@pytest.mark.parametrize("prompt", ["a castle", "ein Schloß", "城 and 🏰", 'commas, "quotes": and\nlines'])
+def test_the_texts_survive_the_file(prompt: str) -> None:
+    about = msgspec.structs.replace(ABOUT, prompt=prompt)
+    texts = png.read_texts(io.BytesIO(png.encode(IMAGE, about)))
+    assert texts.parameters == png.parameters(about)
+    assert texts.record == png.record(about)
+    assert texts.record is not None
+    assert texts.record["prompt"] == prompt
+    assert "sha256" not in texts.record
+
+
+def test_without_texts_the_file_holds_only_the_picture() -> None:
+    content = png.encode(IMAGE, None)
+    assert png.read_texts(io.BytesIO(content)) == png.PngTexts(None, None)
+    assert b"tEXt" not in content
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.tobytes() == IMAGE.tobytes()
