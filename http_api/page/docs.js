@@ -20,7 +20,7 @@ const kind = (document_, schema) => {
   if (schema.type === "array") return `list of ${kind(document_, schema.items)}`;
   const bounds = [];
   if (schema.minimum !== undefined) bounds.push(`from ${schema.minimum}`);
-  if (schema.maximum !== undefined) bounds.push(`to ${schema.maximum}`);
+  if (schema.maximum !== undefined) bounds.push(`to ${Number.isSafeInteger(schema.maximum) ? schema.maximum : "2^63 - 1"}`);
   if (schema.maxLength !== undefined) bounds.push(`up to ${schema.maxLength} characters`);
   return [schema.type ?? "anything", ...bounds].join(" ");
 };
