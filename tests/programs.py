@@ -129,7 +129,7 @@ class ApiProcess(Program):
             assert self.process is not None
             assert self.process.poll() is None, self.output()
             try:
-                return self.client.get(f"{self.base}/api/models").status_code == httpx.codes.OK
+                return self.client.get(f"{self.base}/health/live").status_code == httpx.codes.OK
             except httpx.TransportError:
                 return False
 

@@ -18,6 +18,8 @@ import pytest
 from PIL import Image
 
 from client import CyberImageClient
+from http_api.access import digest_of
+from tests import programs
 from tests.acceptance.conftest import Service
 from tests.programs import REPOSITORY, wait_until
 
@@ -164,6 +166,26 @@ def test_the_server_rejects_with_a_sentence(service: Service, tmp_path: Path) ->
     assert done.returncode == 4
     assert "no-such-model" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_server_that_asks_for_a_key(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"me read,submit {digest_of('secret')}\n", "utf-8")
+    with programs.api(tmp_path / "data", {"CYBERIMAGE_API_KEYS": str(keys)}) as api:
+        codes = {}
+        for key in ("", "wrong", "secret"):
+            known = os.environ | {"CYBERIMAGE_URL": api.base, "CYBERIMAGE_API_KEY": key}
+            done = subprocess.run([*COMMAND, "queue"], cwd=REPOSITORY, env=known, capture_output=True, check=False)
+            codes[key] = done.returncode
+    assert codes == {"": 4, "wrong": 4, "secret": 0}
+
+
+def test_whoever_reads_the_output_may_stop_early(service: Service, tmp_path: Path) -> None:
+    command = shlex.join([*COMMAND, "models"]) + " | true"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=environment(service), capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("line", EXAMPLES)
