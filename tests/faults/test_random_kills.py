@@ -189,7 +189,7 @@ def violations_in(town: Town) -> list[str]:
 
 
 def test_random_kills_lose_and_double_nothing(fast_path: Path, scripted: RequestValidator) -> None:
-    town = Town(fast_path / "data", scripted, 60)
+    town = Town(fast_path / "data", scripted, 150)
     kills = rampage(town, workers=3, kills=30, seed=1, patience=150)
     record("random SIGKILLs, several processes at work", kills, violations_in(town))
 
