@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from jobs import ids
@@ -190,7 +191,9 @@ def image_seed(seed: int, number: int) -> int:
     return (seed + number - 1) % (MAX_SEED + 1)
 
 
+@cache
 def _versions() -> dict[str, str]:
+    """The versions of the packages that make a picture; looked up once, since that takes milliseconds."""
     found = {}
     for package in _PACKAGES:
         try:
