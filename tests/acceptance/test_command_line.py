@@ -49,6 +49,11 @@ def run(service: Service, folder: Path, *words: str) -> subprocess.CompletedProc
     )
 
 
+def hear_interrupts() -> None:
+    """Undo what a background job of a shell inherits: there, SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A command in a pseudo terminal, and all that it has shown."""
 
@@ -56,6 +61,7 @@ class Terminal:
         self.shown = ""
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
+            hear_interrupts()
             os.chdir(folder)
             os.execvpe(sys.executable, [*COMMAND, *words], environment(service) | {"TERM": "xterm"})
 
@@ -109,7 +115,12 @@ def test_ctrl_c_cancels_the_job_at_the_server(service: Service, tmp_path: Path) 
 def test_an_interrupt_without_a_terminal_cancels_too(service: Service, tmp_path: Path) -> None:
     words = ["generate", "a red house in the fog", "-m", "demo", "--steps", "100", "--images", "8", "--json"]
     process = subprocess.Popen(
-        [*COMMAND, *words], cwd=tmp_path, env=environment(service), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, *words],
+        cwd=tmp_path,
+        env=environment(service),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=hear_interrupts,
     )
     with CyberImageClient(service.api.base) as client:
         job = wait_until(
