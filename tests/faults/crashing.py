@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -74,8 +73,8 @@ def _live(
         Life(data, validator, tell, boot).run()
         for name in crash_points.passed():
             tell(f"point {name}")
+        os._exit(0)
     except BaseException:  # noqa: BLE001 - reported by the parent
         tell("".join(f"error {line}\n" for line in traceback.format_exc().splitlines()))
-        sys.stderr.flush()
-        os._exit(1)
-    os._exit(0)
+    finally:
+        os._exit(1)  # whatever happens, the child never becomes a second pytest
