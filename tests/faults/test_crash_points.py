@@ -75,7 +75,7 @@ def test_a_kill_at_every_point_breaks_no_promise(fast_path: Path, scripted: Requ
 
 
 def test_a_second_kill_during_the_recovery_breaks_no_promise(fast_path: Path, scripted: RequestValidator) -> None:
-    double_kills(fast_path, scripted, 40)
+    double_kills(fast_path, scripted, 10)
 
 
 @pytest.mark.long
