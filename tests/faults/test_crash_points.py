@@ -74,6 +74,7 @@ def test_a_kill_at_every_point_breaks_no_promise(fast_path: Path, scripted: Requ
     record("A1-A15 SIGKILL at point N, for every N", tries, found)
 
 
+@pytest.mark.long
 def test_a_second_kill_during_the_recovery_breaks_no_promise(fast_path: Path, scripted: RequestValidator) -> None:
     double_kills(fast_path, scripted, 10)
 
