@@ -8,6 +8,17 @@ export class ApiError extends Error {
   }
 }
 
+// A seed may have more digits than a JavaScript number holds, so long ones are read and sent as digits.
+// Within a JSON text quotes are escaped: only a key can look like this, never somebody's prompt.
+function read(text) {
+  try {
+    return JSON.parse(text.replace(/"seed":\s*(\d{16,})/g, '"seed":"$1"'));
+  } catch {
+    return {};
+  }
+}
+const written = (body) => JSON.stringify(body).replace(/"seed":"(-?\d+)"/, '"seed":$1');
+
 async function call(path, options = {}) {
   let answer;
   try {
@@ -15,7 +26,7 @@ async function call(path, options = {}) {
   } catch {
     throw new ApiError("The server cannot be reached.", 0);
   }
-  const body = await answer.json().catch(() => ({}));
+  const body = read(await answer.text().catch(() => ""));
   if (!answer.ok) throw new ApiError(body.message || `The server answered ${answer.status}.`, answer.status, body);
   return body;
 }
@@ -23,7 +34,7 @@ async function call(path, options = {}) {
 const post = (path, body) => call(path, {
   method: "POST",
   headers: body === undefined ? {} : { "Content-Type": "application/json" },
-  body: body === undefined ? undefined : JSON.stringify(body),
+  body: body === undefined ? undefined : written(body),
 });
 const part = encodeURIComponent;
 
@@ -32,15 +43,18 @@ export const generate = (request) => post("/generate", request);
 export const status = (id) => call(`/status/${part(id)}`);
 export const enrich = (prompt, style) => post("/enrich", { prompt, style });
 export const queue = () => call("/queue");
+export const health = async () => (await fetch("/health/ready")).json();
 export const metadata = (id) => call(`/image/${part(id)}/metadata`);
 export const removeImage = (id) => call(`/image/${part(id)}`, { method: "DELETE" });
 export const cancel = (id) => post(`/jobs/${part(id)}/cancel`);
-export const activeJobs = (state) => call(`/jobs?status=${state}&limit=20`);
+export const retry = (id) => post(`/jobs/${part(id)}/retry`);
+export const activeJobs = (state) => call(`/jobs?status=${state}&limit=100`);
 export const imageAddress = (id) => `/api/get_image/${part(id)}`;
 export const thumbnailAddress = (id) => `/api/image/${part(id)}/thumbnail`;
 
+export const PAGE = 24; // pictures
 export function gallery({ page, search, model }) {
-  const query = new URLSearchParams({ page, limit: 24 });
+  const query = new URLSearchParams({ page, limit: PAGE });
   if (search) query.set("search", search);
   if (model) query.set("model", model);
   return call(`/gallery?${query}`);

@@ -1,19 +1,17 @@
 // The page's beginning: wires the parts together.
-import { startComposer } from "./composer.js";
-import { byId, makeCloseable, show } from "./dom.js";
-import { reload, showFilters, startGallery } from "./gallery.js";
+import { loadModels, startComposer } from "./composer.js";
+import { byId, makeCloseable, memory, show } from "./dom.js";
+import { followFilters, refresh, startGallery } from "./gallery.js";
 import { startJobs, track } from "./jobs.js";
 import { followAddress, openImage, startViewer } from "./viewer.js";
 
-const THEME = "cyberimage.theme";
+const RETRY = 3000; // ms between attempts to reach the server at the start
 
 function startTheme() {
-  const stored = localStorage.getItem(THEME);
-  if (stored) document.documentElement.dataset.theme = stored;
   byId("theme").addEventListener("click", () => {
     const isDark = getComputedStyle(document.documentElement).colorScheme === "dark";
     document.documentElement.dataset.theme = isDark ? "light" : "dark";
-    localStorage.setItem(THEME, document.documentElement.dataset.theme);
+    memory.write("cyberimage.theme", document.documentElement.dataset.theme);
   });
 }
 
@@ -25,18 +23,28 @@ function startHelp() {
   -d '{"model_id": "demo", "prompt": "a castle on a hill"}'`;
 }
 
+async function modelsOnceReachable() {
+  for (;;) {
+    try {
+      return await loadModels();
+    } catch (error) {
+      show(byId("banner"), error.status ? error.message : `${error.message} This page tries again by itself.`);
+      await new Promise((resume) => { setTimeout(resume, RETRY); });
+    }
+  }
+}
+
 async function start() {
   startTheme();
   startHelp();
   startViewer();
-  try {
-    const catalog = await startComposer((answer) => track(answer.job_id));
-    await startGallery(openImage, catalog.models);
-  } catch (error) {
-    show(byId("banner"), error.message);
-  }
-  startJobs(() => reload());
-  window.addEventListener("popstate", async () => { showFilters(); await reload(); await followAddress(); });
+  startComposer((answer) => track(answer.job_id));
+  const catalog = await modelsOnceReachable();
+  show(byId("banner"), "");
+  const gallery = startGallery(openImage, catalog.models);
+  startJobs(refresh);
+  window.addEventListener("popstate", async () => { await followFilters(); await followAddress(); });
+  await gallery;
   await followAddress();
 }
 

@@ -1,13 +1,16 @@
 // The form: model defaults and limits, enrichment, submission, errors at the field that they concern.
 import * as api from "./api.js";
-import { announce, byId, element, show } from "./dom.js";
+import { announce, byId, element, seconds, show } from "./dom.js";
 
 const STYLES = ["cyberpunk", "anime", "realistic", "fantasy", "sci-fi", "enhance"];
 const NUMBERS = ["num_images", "num_inference_steps", "width", "height", "guidance_scale"];
 const ERROR_PLACES = { prompt: "prompt", negative_prompt: "negative", model_id: "model" };
 let catalog = { models: {}, default: "" };
+let isSending = false;
+let ownWords = ""; // as they were before the enriched ones took their place
+let carried = {}; // settings of a picture that have no field here, but are needed to make it again
 
-export async function startComposer(onSubmitted) {
+export function startComposer(onSubmitted) {
   byId("style").append(...STYLES.map((style) => element("option", { value: style, textContent: style })));
   byId("model").addEventListener("change", () => useModel(byId("model").value));
   byId("prompt").addEventListener("input", count);
@@ -16,13 +19,18 @@ export async function startComposer(onSubmitted) {
   });
   byId("settings").addEventListener("input", summarise);
   byId("reset").addEventListener("click", () => useModel(byId("model").value));
-  byId("dice").addEventListener("click", () => { byId("seed").value = Math.floor(Math.random() * 2 ** 32); summarise(); });
+  byId("dice").addEventListener("click", () => { byId("seed").value = crypto.getRandomValues(new Uint32Array(1))[0]; summarise(); });
   byId("enrich").addEventListener("click", propose);
   byId("proposal-use").addEventListener("click", useProposal);
   byId("proposal-drop").addEventListener("click", () => { byId("proposal").hidden = true; byId("prompt").focus(); });
+  byId("enrich-undo").addEventListener("click", undoEnrich);
   byId("form").addEventListener("submit", (event) => { event.preventDefault(); submit(onSubmitted); });
+}
+
+export async function loadModels() {
   catalog = await api.models();
   listModels();
+  byId("submit").disabled = false;
   return catalog;
 }
 
@@ -38,6 +46,7 @@ function useModel(key) {
   const entry = catalog.models[key];
   if (!entry) return;
   byId("model").value = key;
+  carried = {};
   byId("model-note").textContent = entry.description;
   const { defaults = {}, limits = {}, capabilities = {} } = entry;
   for (const name of NUMBERS) byId(name).value = defaults[name] ?? "";
@@ -74,7 +83,7 @@ async function propose() {
     const answer = await api.enrich(byId("prompt").value, byId("style").value);
     byId("proposal-text").textContent = answer.enriched_prompt;
     byId("proposal-source").textContent = answer.source === "openai" ? "(by the language model)" : "";
-    show(byId("proposal-warning"), answer.warning);
+    show(byId("proposal-warning"), (answer.warnings || []).join(" "));
     byId("proposal").hidden = false;
     announce("A proposed prompt is shown below the prompt.");
   } catch (error) {
@@ -85,35 +94,46 @@ async function propose() {
 }
 
 function useProposal() {
+  ownWords = byId("prompt").value;
+  byId("enrich-undo").hidden = false;
   byId("prompt").value = byId("proposal-text").textContent;
   byId("proposal").hidden = true;
   count();
   byId("prompt").focus();
 }
 
+function undoEnrich() {
+  byId("prompt").value = ownWords;
+  byId("enrich-undo").hidden = true;
+  count();
+  byId("prompt").focus();
+}
+
 function request() {
-  const settings = {};
+  const settings = { ...carried };
   for (const name of NUMBERS) if (byId(name).value !== "") settings[name] = Number(byId(name).value);
   const seed = byId("seed").value.trim();
   const body = { model_id: byId("model").value, prompt: byId("prompt").value, settings };
   if (byId("negative").value.trim() && !byId("negative").disabled) body.negative_prompt = byId("negative").value;
-  // A seed may exceed what a JavaScript number holds, so the digits go into the JSON as they are.
   return { body, seed };
 }
 
 async function submit(onSubmitted) {
+  if (isSending || !catalog.default) return;
   clearErrors();
   const { body, seed } = request();
   if (seed && !/^-?\d+$/.test(seed)) return placeError(new api.ApiError("Seed must be a whole number, or empty.", 400, { field: "settings.seed" }));
-  if (seed) body.settings.seed = BigInt(seed) <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : Number.NaN;
-  if (Number.isNaN(body.settings.seed)) return placeError(new api.ApiError("On this page a seed may have at most 15 digits.", 400, { field: "settings.seed" }));
+  if (seed) body.settings.seed = String(BigInt(seed));
+  isSending = true;
   byId("submit").disabled = true;
   try {
-    onSubmitted(await api.generate(body), body);
-    announce("Your job is in the queue.");
+    const answer = await api.generate(body);
+    announce(["Your job is in the queue.", ...(answer.warnings || [])].join(" "));
+    onSubmitted(answer);
   } catch (error) {
     placeError(error);
   } finally {
+    isSending = false;
     byId("submit").disabled = false;
   }
 }
@@ -123,7 +143,8 @@ function placeError(error) {
   const control = byId(ERROR_PLACES[name] || name.replace("settings.", ""));
   const place = ERROR_PLACES[name] ? byId(`${ERROR_PLACES[name]}-error`) : name.startsWith("settings") ? byId("settings-error") : byId("form-error");
   if (name.startsWith("settings")) byId("settings").open = true;
-  show(place, error.message);
+  const wait = error.retryAfter > 90 ? ` That is ${seconds(error.retryAfter)}.` : "";
+  show(place, error.message + wait);
   if (control) { control.setAttribute("aria-invalid", "true"); control.focus(); }
 }
 
@@ -135,6 +156,8 @@ function clearErrors() {
 export function fillFrom(metadata, { keepSeed }) {
   const key = catalog.models[metadata.model_id] ? metadata.model_id : catalog.default;
   useModel(key);
+  carried = { max_sequence_length: metadata.settings.max_sequence_length };
+  byId("enrich-undo").hidden = byId("proposal").hidden = true;
   byId("prompt").value = metadata.prompt;
   byId("negative").value = metadata.negative_prompt || "";
   for (const name of NUMBERS) if (metadata.settings[name] !== undefined) byId(name).value = metadata.settings[name];

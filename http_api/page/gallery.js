@@ -1,9 +1,10 @@
 // The gallery: endless scrolling, with search and model in the address so that they can be shared.
 import * as api from "./api.js";
-import { byId, element } from "./dom.js";
+import { byId, element, write } from "./dom.js";
 
-const state = { page: 0, hasMore: false, isLoading: false, generation: 0, ids: new Set() };
+const state = { key: null, hasMore: false, hasFailed: false, isLoading: false, generation: 0, skipped: 0, ids: new Set() };
 let open = () => {};
+let scrolling = null;
 
 export const filters = () => {
   const query = new URLSearchParams(location.search);
@@ -20,9 +21,8 @@ export function startGallery(onOpen, models) {
   let typing = 0;
   byId("search").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(applyFilters, 300); });
   byId("model-filter").addEventListener("change", applyFilters);
-  byId("more").addEventListener("click", loadMore);
-  new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) loadMore(); }, { rootMargin: "600px" })
-    .observe(byId("more"));
+  byId("more").addEventListener("click", moreByButton);
+  scrolling = new IntersectionObserver((entries) => { if (entries.at(-1).isIntersecting) loadMore(); }, { rootMargin: "600px" });
   showFilters();
   return reload();
 }
@@ -33,45 +33,81 @@ function applyFilters() {
     const value = byId(id).value.trim();
     if (value) address.searchParams.set(name, value); else address.searchParams.delete(name);
   }
-  if (address.href !== location.href) history.pushState(null, "", address);
+  if (address.href === location.href) return;
+  history.pushState(null, "", address);
   reload();
 }
 
-export function showFilters() {
+function showFilters() {
   byId("search").value = filters().search;
   byId("model-filter").value = filters().model;
 }
 
-export async function reload() {
-  Object.assign(state, { page: 0, hasMore: true, isLoading: false, generation: state.generation + 1, ids: new Set() });
+// After the back button: the list stays as it is, and where it is, unless it should show others.
+export async function followFilters() {
+  showFilters();
+  if (JSON.stringify(filters()) !== state.key) await reload();
+}
+
+async function reload() {
+  Object.assign(state, {
+    key: JSON.stringify(filters()), hasMore: true, isLoading: false, generation: state.generation + 1, skipped: 0, ids: new Set(),
+  });
   byId("gallery").replaceChildren();
   await loadMore();
 }
 
+// New pictures go in front; those that are shown stay, with the focus and the scrolled place.
+export async function refresh() {
+  if (state.hasFailed) return reload();
+  const generation = state.generation;
+  const answer = await api.gallery({ page: 1, ...filters() });
+  if (generation !== state.generation) return undefined;
+  const fresh = answer.images.filter((image) => !state.ids.has(image.id));
+  if (fresh.length && fresh.length === answer.images.length) return reload();
+  for (const image of fresh) state.ids.add(image.id);
+  byId("gallery").prepend(...fresh.map(tile));
+  return describe(answer.total);
+}
+
+// The page is counted from what is shown: pictures that came or went meanwhile shift the server's pages.
 async function loadMore() {
   if (state.isLoading || !state.hasMore) return;
   state.isLoading = true;
   const generation = state.generation;
+  scrolling.unobserve(byId("more"));
   try {
-    const answer = await api.gallery({ page: state.page + 1, ...filters() });
+    const page = Math.floor(state.ids.size / api.PAGE) + 1 + state.skipped;
+    const answer = await api.gallery({ page, ...filters() });
     if (generation !== state.generation) return;
-    state.page += 1;
-    state.hasMore = answer.has_more;
-    append(answer.images);
+    Object.assign(state, { hasMore: answer.has_more, hasFailed: false });
+    state.skipped = append(answer.images) ? 0 : state.skipped + 1;
     describe(answer.total);
   } catch (error) {
-    state.hasMore = false;
+    if (generation !== state.generation) return;
+    Object.assign(state, { hasMore: false, hasFailed: true });
     describe(null, error.message);
   } finally {
-    if (generation === state.generation) state.isLoading = false;
-    byId("more").hidden = !state.hasMore;
+    if (generation === state.generation) {
+      state.isLoading = false;
+      byId("more").hidden = !state.hasMore;
+      if (state.hasMore) scrolling.observe(byId("more")); // anew: it reports at once if the end is still near
+    }
   }
+}
+
+// Somebody who pressed the button goes on from the first of the new pictures.
+async function moreByButton() {
+  const before = byId("gallery").children.length;
+  await loadMore();
+  byId("gallery").children[before]?.querySelector("button").focus();
 }
 
 function append(images) {
   const fresh = images.filter((image) => !state.ids.has(image.id));
   for (const image of fresh) state.ids.add(image.id);
   byId("gallery").append(...fresh.map(tile));
+  return fresh.length;
 }
 
 function tile(image) {
@@ -84,16 +120,20 @@ function tile(image) {
   return item;
 }
 
+// Answers the picture that takes the place of the removed one.
 export function removeTile(id) {
-  document.querySelector(`li[data-image="${CSS.escape(id)}"]`)?.remove();
+  const item = document.querySelector(`li[data-image="${CSS.escape(id)}"]`);
+  const next = item?.nextElementSibling || item?.previousElementSibling;
+  item?.remove();
   state.ids.delete(id);
-  if (!state.ids.size) reload();
+  refresh().catch((error) => describe(null, error.message));
+  return next?.querySelector("button") ?? null;
 }
 
 function describe(total, problem = "") {
   const { search, model } = filters();
   const isFiltered = Boolean(search || model);
-  byId("gallery-count").textContent = problem || (total ? `${total} picture${total === 1 ? "" : "s"}${isFiltered ? " found" : ""}` : "");
+  write(byId("gallery-count"), problem || (total ? `${total} picture${total === 1 ? "" : "s"}${isFiltered ? " found" : ""}` : ""));
   byId("empty").hidden = Boolean(problem) || total !== 0;
   byId("empty-title").textContent = isFiltered ? "Nothing found" : "No pictures yet";
   byId("empty-text").textContent = isFiltered

@@ -7,21 +7,33 @@ import { removeTile } from "./gallery.js";
 let current = null;
 
 export function startViewer() {
-  makeCloseable(byId("viewer"), () => setAddress(null));
+  makeCloseable(byId("viewer"), leaveAddress);
   byId("viewer-copy").addEventListener("click", copy);
   byId("viewer-again").addEventListener("click", () => reuse(true));
   byId("viewer-alike").addEventListener("click", () => reuse(false));
   byId("viewer-delete").addEventListener("click", remove);
 }
 
-function setAddress(id) {
+const shownId = () => new URLSearchParams(location.search).get("image");
+
+function withImage(id) {
   const address = new URL(location);
   if (id) address.searchParams.set("image", id); else address.searchParams.delete("image");
-  if (address.href !== location.href) history.pushState(null, "", address);
+  return address;
+}
+
+function enterAddress(id) {
+  if (shownId() !== id) history.pushState({ isFromGallery: true }, "", withImage(id));
+}
+
+// Closing is going back, so that the back button never opens a picture that was closed.
+function leaveAddress() {
+  if (!shownId()) return;
+  if (history.state?.isFromGallery) history.back(); else history.replaceState(null, "", withImage(null));
 }
 
 export async function followAddress() {
-  const id = new URLSearchParams(location.search).get("image");
+  const id = shownId();
   if (id) await openImage(id);
   else if (byId("viewer").open) byId("viewer").close();
 }
@@ -31,10 +43,11 @@ export async function openImage(id) {
   try {
     metadata = await api.metadata(id);
   } catch (error) {
-    setAddress(null);
-    announce(error.message);
+    if (shownId()) history.replaceState(null, "", withImage(null));
+    show(byId("banner"), error.status === 404 ? "This picture is gone, or never was." : error.message);
     return;
   }
+  show(byId("banner"), "");
   current = { id, metadata };
   byId("viewer-image").src = api.imageAddress(id);
   byId("viewer-image").alt = metadata.prompt;
@@ -43,7 +56,7 @@ export async function openImage(id) {
   show(byId("viewer-message"), "");
   byId("viewer-delete").textContent = "Delete";
   byId("viewer-facts").replaceChildren(...facts(metadata));
-  setAddress(id);
+  enterAddress(id);
   if (!byId("viewer").open) byId("viewer").showModal();
 }
 
@@ -95,7 +108,8 @@ async function remove() {
     show(byId("viewer-message"), error.message);
     return;
   }
-  removeTile(current.id);
+  const next = removeTile(current.id);
   byId("viewer").close();
+  (next ?? byId("search")).focus();
   announce("The picture is deleted.");
 }
