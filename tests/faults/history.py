@@ -157,8 +157,8 @@ def _unfinished(spool: Spool, history: History) -> Iterator[str]:
     if len(places) != len(expected) + 1:
         yield f"there are {len(places)} jobs and not {len(expected) + 1}: {sorted(places)}"
     for job in _jobs(spool):
-        begun = len([line for line in history.lines if line.startswith(f"attempt {job.id} ")])
-        if job.attempts > begun + 1:
+        begun = history.about("beginning").count(job.id)
+        if job.attempts > begun:
             yield f"{job.id} counts {job.attempts} attempts and began {begun}"
         if job.outcome == "completed":
             yield from _missing_images(store, job)

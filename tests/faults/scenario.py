@@ -116,8 +116,8 @@ class Life:
                 self._attempt(held)
 
     def _attempt(self, held: Claim) -> None:
+        self._tell(f"beginning {held.job.id}")  # first, since a kill may come between the count and any word of it
         held.begin_attempt()
-        self._tell(f"attempt {held.job.id} {held.job.attempts}")
         if held.job.id == "bad-luck":
             held.fail(JobError(type="scripted", message="It was not to be."))
         elif held.job.id == "two" and not any("put back" in text for text in held.job.warnings):

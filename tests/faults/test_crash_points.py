@@ -74,9 +74,18 @@ def test_a_kill_at_every_point_breaks_no_promise(fast_path: Path, scripted: Requ
     record("A1-A15 SIGKILL at point N, for every N", tries, found)
 
 
-@pytest.mark.long
 def test_a_second_kill_during_the_recovery_breaks_no_promise(fast_path: Path, scripted: RequestValidator) -> None:
-    double_kills(fast_path, scripted, 10)
+    double_kills(fast_path, scripted, 40)
+
+
+def test_attempts_that_were_counted_and_never_told_of_are_known(fast_path: Path, scripted: RequestValidator) -> None:
+    """A kill may come between the count of an attempt and any word of it, and the next kill there again."""
+    first = points_of(fast_path, scripted).index("attempt.written") + 1
+    data, history = fresh(fast_path), History()
+    assert not run_life(data, scripted, history, crash_at=first)
+    assert run_life(data, scripted, history)
+    second = history.points.index("attempt.written") + 1
+    assert lives(fast_path, scripted, [first, second]) == (True, [])
 
 
 @pytest.mark.long
