@@ -1,30 +1,34 @@
-"""Time from a job file renamed into place to its claim, in another process; one arrival each 10 ms.
+"""Time from a job file renamed into place to its claim by another process; one arrival each 10 ms.
 
-    python -m bench.arrivals intake|inotify FOLDER
+    python -m bench.arrivals runner|durable|inotify FOLDER
 
-is the other process: it claims what arrives and prints `<id> <monotonic ns>` for each.
+is the other side. `runner` is the real supervisor, which hears of the job, orders it and gives it to a worker
+process, which claims it as the real one does. Only the claim's two syncs of directories are left out, since the
+partner, raw inotify with a bare rename, syncs nothing either; `durable` keeps them. Whoever claims writes
+`<id> <monotonic ns>` into the FIFO `claims` of the folder.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import resource
-import select
 import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 from bench.generate_data import Generator
+from bench.servers import processor_seconds
 from jobs.catalog import Catalog
 from jobs.claims import claim
 from jobs.drops import Adopter
 from jobs.requests import RequestValidator
-from jobs.schema import State, encode
+from jobs.schema import Job, State, encode
 from jobs.settings import Settings
 from jobs.spool import Spool
 
@@ -61,105 +65,117 @@ def measure(kind: str, folder: Path, amount: int) -> list[float]:
     """Latencies (ms) of so many arrivals."""
     spool = Spool(folder)
     spool.prepare(create_anyway=True)
-    with _Claimer(kind, folder) as claimer:
+    with _claimer(kind, folder) as (_, claims):
+        first = _arrive(spool, 1)  # the runner starts its worker for the first job
+        _claimed(claims, len(first))
         arrived = _arrive(spool, amount)
-        assert claimer.stdout is not None
-        claimed = dict(claimer.stdout.readline().split() for _ in range(amount))
-    return [(int(claimed[job_id]) - moment) / 1e6 for job_id, moment in arrived.items()]
+        claimed = _claimed(claims, amount)
+    return [(claimed[job_id] - moment) / 1e6 for job_id, moment in arrived.items()]
+
+
+def _claimed(claims: TextIO, amount: int) -> dict[str, int]:
+    """When each of the next jobs was claimed (ns)."""
+    found = (claims.readline().split() for _ in range(amount))
+    return {job_id: int(moment) for job_id, moment in found}
 
 
 def _arrive(spool: Spool, amount: int) -> dict[str, int]:
     """Rename job files into `pending/` and ring; answers when (ns). Not synced: the disk is not measured here."""
     generator = Generator(spool.data)
+    jobs = [generator._job(spool.clock.issue(), "a castle") for _ in range(amount)]
+    moves = {job.id: (spool.temporary / job.id, spool.path(State.PENDING, job.id)) for job in jobs}
+    for job in jobs:
+        moves[job.id][0].write_bytes(encode(job))
     arrived = {}
     following = time.monotonic() + 0.2
-    for _ in range(amount):
-        job = generator._job(spool.clock.issue(), "a castle")
-        draft = spool.temporary / f"{os.getpid()}-arrival"
-        draft.write_bytes(encode(job))
+    for job_id, move in moves.items():
         time.sleep(max(0.0, following - time.monotonic()))
         following += _SPACING
-        arrived[job.id] = time.monotonic_ns()
-        os.rename(draft, spool.path(State.PENDING, job.id))
+        arrived[job_id] = time.monotonic_ns()
+        os.rename(*move)
         spool.ring()
     return arrived
 
 
 def idle_share(folder: Path, seconds: float) -> float:
-    """The part of a core that an intake uses when nothing happens."""
+    """The part of a core that a supervisor uses when nothing happens, with a worker that waits."""
     spool = Spool(folder)
     spool.prepare(create_anyway=True)
-    with _Claimer("intake", folder) as claimer:
-        before = _cpu_seconds(claimer.pid)
+    with _claimer("runner", folder) as (pid, claims):
+        _claimed(claims, len(_arrive(spool, 1)))
+        time.sleep(0.5)
+        before = processor_seconds(Path(f"/proc/{pid}"))
         time.sleep(seconds)
-        return (_cpu_seconds(claimer.pid) - before) / seconds
+        return (processor_seconds(Path(f"/proc/{pid}")) - before) / seconds
 
 
-def _cpu_seconds(pid: int) -> float:
-    parts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+@contextmanager
+def _claimer(kind: str, folder: Path) -> Iterator[tuple[int, TextIO]]:
+    """The other side, ready: its process id, and what it writes about its claims."""
+    fifo = folder / "claims"
+    os.mkfifo(fifo)
+    environment = {**os.environ, "CYBERIMAGE_DATA": str(folder)}
+    command = [sys.executable, "-m", "bench.arrivals", kind, str(folder)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
+    try:
+        with fifo.open(encoding="utf-8") as claims:
+            if claims.readline() != "ready\n":
+                raise RuntimeError("the claiming process did not start")
+            yield process.pid, claims
+    finally:
+        process.terminate()
+        process.wait()
 
 
-class _Claimer:
-    """The other process, ready."""
-
-    def __init__(self, kind: str, folder: Path) -> None:
-        self._command = [sys.executable, "-m", "bench.arrivals", kind, str(folder)]
-
-    def __enter__(self) -> subprocess.Popen[str]:
-        self._process = subprocess.Popen(self._command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        if self._process.stdout.readline() != "ready\n":
-            raise RuntimeError("the claiming process did not start")
-        return self._process
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+# --- The other side ---------------------------------------------------------------------------
 
 
-# --- The other process ------------------------------------------------------------------------
-
-
-def _claim_by_intake(data: Path) -> None:
-    """As the supervisor does it: bell, order, claim."""
+def _run(data: Path, worker: str) -> None:
+    """The real supervisor, with the worker below."""
+    from runner.__main__ import _listen_for_signals
     from runner.intake import Intake
+    from runner.status_board import StatusBoard
+    from runner.supervisor import Supervisor
     from runner.wake import WakePipe
 
-    settings = Settings.from_environment({"CYBERIMAGE_DATA": str(data)})
+    settings = Settings.from_environment({"CYBERIMAGE_DATA": str(data), "CYBERIMAGE_RESERVE_MB": "0"})
     spool = Spool(data)
     catalog = Catalog.load(REPOSITORY / "models.toml", REPOSITORY / "models")
     wake = WakePipe()
+    requests = _listen_for_signals(wake)
     adopter = Adopter(spool, RequestValidator(catalog, prompt_limit=500), quiet_seconds=30)
-    intake = Intake(settings, spool, adopter, wake)
+    intake = Intake(settings, spool, adopter)
     intake.scan_if_due()
-    _say("ready")
-    while True:
-        select.select([wake], [], [], intake.seconds_to_scan())
-        intake.hear(wake.heard())
-        intake.scan_if_due()
-        while (job_id := intake.next_job(())) is not None:
-            _claim(spool, job_id)
+    command = [sys.executable, "-m", "bench.arrivals", worker, str(data)]
+    with (data / "claims").open("w", encoding="utf-8") as claims:
+        claims.write("ready\n")
+        claims.flush()
+        board = StatusBoard(spool, catalog, "runner.json")
+        Supervisor(settings, intake, board, wake, lambda: len(requests), command).run()
 
 
-def _claim(spool: Spool, job_id: str) -> None:
-    spool.to_processing = _to_processing(spool)  # type: ignore[method-assign]
-    held = claim(spool, job_id)
-    if held is not None:
-        _say(f"{job_id} {time.monotonic_ns()}")
-        held.abandon()
-        os.unlink(spool.path(State.PROCESSING, job_id))
+def _work(data: Path, spool: Spool) -> None:
+    """A worker that claims each job it is given, and forgets it."""
+    from runner.messages import Ended, Ready
+    from runner.worker_channel import WorkerChannel
+
+    channel = WorkerChannel(lambda: None)
+    channel.tell(Ready(device="none", device_name="no device"))
+    with (data / "claims").open("w", encoding="utf-8") as claims:
+        while (job_id := channel.next_job()) is not None:
+            held = claim(spool, job_id)
+            if held is not None:
+                _say(claims, job_id)
+                held.abandon()
+                spool.path(State.PROCESSING, job_id).unlink()
+            channel.tell(Ended(job_id=job_id, outcome="completed"))
 
 
-def _to_processing(spool: Spool) -> Any:
-    """The claim's move without the two syncs of directories: raw inotify does not sync either."""
+class _UnsyncedSpool(Spool):
+    """A spool whose claim is as durable as a bare rename."""
 
-    def move(job: Any) -> None:
-        os.rename(spool.path(State.PENDING, job.id), spool.path(State.PROCESSING, job.id))
-
-    return move
+    def to_processing(self, job: Job) -> None:
+        os.rename(self.path(State.PENDING, job.id), self.path(State.PROCESSING, job.id))
 
 
 def _claim_by_inotify(data: Path) -> None:
@@ -169,12 +185,14 @@ def _claim_by_inotify(data: Path) -> None:
     descriptor = library.inotify_init1(0)
     moved_to = 0x80
     library.inotify_add_watch(descriptor, os.fsencode(spool.root / "pending"), moved_to)
-    _say("ready")
-    while True:
-        events = os.read(descriptor, 65536)
-        for name in _names(events):
-            os.rename(spool.root / "pending" / name, spool.root / "processing" / name)
-            _say(f"{name.removesuffix('.json')} {time.monotonic_ns()}")
+    with (data / "claims").open("w", encoding="utf-8") as claims:
+        claims.write("ready\n")
+        claims.flush()
+        while True:
+            events = os.read(descriptor, 65536)
+            for name in _names(events):
+                os.rename(spool.root / "pending" / name, spool.root / "processing" / name)
+                _say(claims, name.removesuffix(".json"))
 
 
 def _names(events: bytes) -> list[str]:
@@ -186,11 +204,26 @@ def _names(events: bytes) -> list[str]:
     return found
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+def _say(claims: TextIO, job_id: str) -> None:
+    claims.write(f"{job_id} {time.monotonic_ns()}\n")
+    claims.flush()
+
+
+def main() -> None:
+    """The command line."""
+    kind, data = sys.argv[1], Path(sys.argv[2])
+    match kind:
+        case "runner":
+            _run(data, "unsynced-worker")
+        case "durable":
+            _run(data, "worker")
+        case "unsynced-worker":
+            _work(data, _UnsyncedSpool(data))
+        case "worker":
+            _work(data, Spool(data))
+        case "inotify":
+            _claim_by_inotify(data)
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    {"intake": _claim_by_intake, "inotify": _claim_by_inotify}[sys.argv[1]](Path(sys.argv[2]))
+    main()

@@ -31,8 +31,7 @@ class Server:
 
     def worker_seconds(self) -> float:
         """Processor time that its worker has used so far."""
-        spent = [path.read_text(encoding="ascii").split()[0] for path in self._worker().glob("task/*/schedstat")]
-        return sum(map(int, spent)) / 1e9
+        return processor_seconds(self._worker())
 
     def worker_megabytes(self) -> float:
         """Resident memory of its worker."""
@@ -40,6 +39,12 @@ class Server:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
         raise RuntimeError("the worker has no VmRSS")
+
+
+def processor_seconds(process: Path) -> float:
+    """Processor time that a process (its folder in `/proc`) has used in its living threads."""
+    spent = [path.read_text(encoding="ascii").split()[0] for path in process.glob("task/*/schedstat")]
+    return sum(map(int, spent)) / 1e9
 
 
 def free_port() -> int:

@@ -49,8 +49,8 @@ class RejectedFolder:
     def take(self, drop: Path, status: os.stat_result, message: str, field: str = "") -> bool:
         """Move the drop that `status` describes here, with its reason; False if another file is there by now.
 
-        May be killed at any point and called again. The drop is linked or copied, never renamed: watchdog
-        holds the event of an unpaired move back, and all later events with it. Raises OSError.
+        May be killed at any point and called again. The drop is linked or copied, never renamed, so
+        that it stays in sight until what was kept of it is durable. Raises OSError.
         """
         home = self._keep(drop, status)
         if home is None:

@@ -84,9 +84,9 @@ class Spool:
 
     def _restore_clock(self) -> None:
         """Make new orders sort after all that are known: a power cut may have set the unsynced counter back."""
-        orders = [job_id for state in State for job_id in self.ids(state) if is_order(job_id)]
-        if orders:
-            self.clock.never_before(max(orders))
+        latest = max((job_id for state in State for job_id in self.ids(state) if is_order(job_id)), default=None)
+        if latest is not None:
+            self.clock.never_before(latest)
 
     # --- Paths --------------------------------------------------------------------------------
 
@@ -94,23 +94,23 @@ class Spool:
         """The file of a job in a state; raises JobNotFound for a name that can be no id."""
         if not is_job_id(job_id):
             raise JobNotFound(job_id)
-        return self.root / state / f"{job_id}.json"
+        return Path(f"{self.root}/{state}/{job_id}.json")
 
     def lock_path(self, job_id: str) -> Path:
         """The lock file of a job."""
         if not is_job_id(job_id):
             raise JobNotFound(job_id)
-        return self.root / "locks" / f"{job_id}.lock"
+        return Path(f"{self.root}/locks/{job_id}.lock")
 
     def progress_path(self, job_id: str) -> Path:
         """The progress file of a job, which need not be there."""
-        return self.root / "progress" / f"{job_id}.json"
+        return Path(f"{self.root}/progress/{job_id}.json")
 
     def _preview_path(self, job_id: str) -> Path:
         return self.root / "progress" / f"{job_id}.webp"
 
     def _cancel_path(self, job_id: str) -> Path:
-        return self.root / "cancel" / job_id
+        return Path(f"{self.root}/cancel/{job_id}")
 
     # --- Reading ------------------------------------------------------------------------------
 
@@ -142,11 +142,11 @@ class Spool:
 
     def ids(self, state: State) -> Iterator[str]:
         """The ids in a state, in no order."""
-        with os.scandir(self.root / state) as entries:
+        with os.scandir(f"{self.root}/{state}") as entries:
             for entry in entries:
-                stem, extension = os.path.splitext(entry.name)
-                if extension == ".json" and is_job_id(stem):
-                    yield stem
+                name = entry.name
+                if name.endswith(".json") and is_job_id(name[:-5]):
+                    yield name[:-5]
 
     def progress(self, job: Job) -> Progress | None:
         """How far the current attempt is; None where nothing (or nothing readable, or an old attempt's) is known."""

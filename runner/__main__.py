@@ -97,7 +97,7 @@ def _supervise(settings: Settings, catalog: Catalog, spool: Spool, worker_comman
     validator = RequestValidator(catalog, settings.prompt_limit)
     adopter = Adopter(spool, validator, settings.quiet_seconds)
     board = StatusBoard(spool, catalog, _status_name(_device_key(settings.device)))
-    intake = Intake(settings, spool, adopter, wake)
+    intake = Intake(settings, spool, adopter)
     Supervisor(settings, intake, board, wake, lambda: len(requests), worker_command).run()
 
 

@@ -13,25 +13,21 @@ from jobs.pending import PendingQueue
 from jobs.schema import JobError, State
 from jobs.settings import Settings
 from jobs.spool import Spool
-from runner.wake import WakePipe
 from runner.watcher import Watcher
 
 logger = logging.getLogger(__name__)
-
-#: What the watcher writes into the wake pipe.
-BELL = b"b"
-DROP = b"d"
 
 
 class Intake:
     """The spool as the supervisor sees it."""
 
-    def __init__(self, settings: Settings, spool: Spool, adopter: Adopter, wake: WakePipe) -> None:
+    def __init__(self, settings: Settings, spool: Spool, adopter: Adopter) -> None:
         self.spool = spool
         self._settings = settings
         self._adopter = adopter
         self._queue = PendingQueue(spool)
-        self._watcher = _watcher(spool, wake) if settings.watch else None
+        #: Readable when `hear` has something to hear; None where file events are switched off.
+        self.watcher = Watcher([spool.bell, spool.incoming]) if settings.watch else None
         self._scan_at = 0.0
         self._adopt_at = 0.0
         #: An older job than those known may be in `pending`: look before the next job is chosen.
@@ -39,11 +35,12 @@ class Intake:
         #: There are new jobs. They come after the known ones, so it is enough to look when those are used up.
         self._has_new = True
 
-    def hear(self, rung: bytes) -> None:
-        """Take note of what the wake pipe said."""
-        if BELL in rung:
+    def hear(self) -> None:
+        """Take note of where files arrived."""
+        rung = self.watcher.heard() if self.watcher is not None else ()
+        if self.spool.bell in rung:
             self._has_new = True
-        if DROP in rung:
+        if self.spool.incoming in rung:
             self._adopt_at = 0.0
 
     def scan_if_due(self) -> None:
@@ -53,8 +50,8 @@ class Intake:
             self._scan_at = now + self._settings.scan_seconds
             self._adopt_at = now
             self._is_dirty = True
-            if self._watcher is not None:
-                self._watcher.check()
+            if self.watcher is not None:
+                self.watcher.check()
             self._recover_all()
         if now >= self._adopt_at:
             self._adopt()
@@ -98,8 +95,8 @@ class Intake:
 
     def close(self) -> None:
         """End watching."""
-        if self._watcher is not None:
-            self._watcher.stop()
+        if self.watcher is not None:
+            self.watcher.close()
 
     def _adopt(self) -> None:
         result = self._adopter.scan()
@@ -128,7 +125,3 @@ class Intake:
         else:
             if state is not None:
                 logger.warning("A stalled job was recovered.", extra={"job_id": job_id, "state": state.value})
-
-
-def _watcher(spool: Spool, wake: WakePipe) -> Watcher:
-    return Watcher({spool.bell: lambda: wake.ring(BELL), spool.incoming: lambda: wake.ring(DROP)})

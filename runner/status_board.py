@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import Any
+from typing import Any, Final
 
 from jobs import runner_status
 from jobs.catalog import Catalog
@@ -17,6 +17,9 @@ from runner.orphan import start_ticks
 from runner.step_times import StepTimes
 
 logger = logging.getLogger(__name__)
+
+#: So long after a job was handed over (seconds) the status file waits: the worker may need this processor now.
+_HAND_OVER_SECONDS: Final = 0.005
 
 
 class StatusBoard:
@@ -41,6 +44,7 @@ class StatusBoard:
         self._started_at = timestamp()
         self._written: tuple[Any, ...] = ()
         self._written_at = 0.0
+        self._waits_until = 0.0
 
     def worker_started(self, pid: int) -> None:
         """A worker process has begun."""
@@ -55,6 +59,7 @@ class StatusBoard:
         self.model = None
         self.state = RunnerState.BUSY
         self.message = None
+        self._waits_until = time.monotonic() + _HAND_OVER_SECONDS
 
     def worker_gone(self) -> None:
         """The worker process is gone, and with it what it had in memory."""
@@ -102,21 +107,28 @@ class StatusBoard:
         self._plans[event.model] = event.plan
         self._plans = {model: plan for model, plan in self._plans.items() if model in event.models}
 
+    def stopped(self) -> None:
+        """The runner ends."""
+        self.state, self.message = RunnerState.STOPPED, None
+        self._waits_until = 0.0
+        self.write()
+
     def write(self) -> None:
         """Write the status file if something changed or the heartbeat is due; a full disk is no reason to stop."""
         now = time.monotonic()
         facts = (self.state, self.message, self.worker_pid, self.job_id, self.model, tuple(self.loaded_models))
-        if facts == self._written and now - self._written_at < HEARTBEAT_SECONDS:
+        if now < self._waits_until or (facts == self._written and now - self._written_at < HEARTBEAT_SECONDS):
             return
-        self._written, self._written_at = facts, now
+        self._written, self._written_at, self._waits_until = facts, now, 0.0
         try:
             runner_status.write(self._spool.data, self._spool.temporary, self._status(), name=self._name)
         except OSError as error:
             logger.warning("The status file could not be written: %s", error)
 
-    def seconds_to_heartbeat(self) -> float:
-        """When `write` has something to do although nothing changed."""
-        return max(0.0, self._written_at + HEARTBEAT_SECONDS - time.monotonic())
+    def seconds_to_write(self) -> float:
+        """Until `write` has something to do although nothing changes."""
+        due = self._waits_until or self._written_at + HEARTBEAT_SECONDS
+        return max(0.0, due - time.monotonic())
 
     def _status(self) -> RunnerStatus:
         return RunnerStatus(

@@ -66,14 +66,15 @@ class Supervisor:
     def run(self) -> None:
         """Work until asked to end; then the worker is gone and its job is back in `pending`."""
         self._selector.register(self._wake, selectors.EVENT_READ)
+        if self._intake.watcher is not None:
+            self._selector.register(self._intake.watcher, selectors.EVENT_READ)
         logger.info("The runner has started.", extra={"data": self._intake.spool.data})
         try:
             while not self._is_done():
                 self._turn()
         finally:
             self._end_worker_now()
-            self._board.state, self._board.message = RunnerState.STOPPED, None
-            self._board.write()
+            self._board.stopped()
             self._intake.close()
             self._selector.close()
         logger.info("The runner has stopped.")
@@ -82,7 +83,8 @@ class Supervisor:
         """Sleep until something happens, then do whatever is due."""
         self._board.write()
         self._selector.select(self._sleep_seconds())
-        self._intake.hear(self._wake.heard())
+        self._wake.heard()
+        self._intake.hear()
         self._hear_worker()
         self._intake.scan_if_due()
         self._orphan.check()
@@ -98,7 +100,7 @@ class Supervisor:
 
     def _sleep_seconds(self) -> float:
         """Until the next thing that is due by the clock."""
-        due = [self._intake.seconds_to_scan(), self._board.seconds_to_heartbeat()]
+        due = [self._intake.seconds_to_scan(), self._board.seconds_to_write()]
         if self._worker is not None:
             due.append(max(0.0, self._patience() - self._worker.silent_seconds()))
         if self._worker is not None and self._is_idle():

@@ -1,4 +1,4 @@
-"""A bell that any thread or signal handler may ring, and that a select call can wait for."""
+"""A pipe into which signals write, so that a select call that waits for other things notices them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 class WakePipe:
-    """A pipe as a bell: ringing writes one byte, which says why; a full pipe rings already."""
+    """Readable when a signal came. Never blocks: a full pipe says as much as one more byte would."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -21,13 +21,8 @@ class WakePipe:
         """For `signal.set_wakeup_fd`: a signal writes its number."""
         return self._writer
 
-    def ring(self, reason: bytes) -> None:
-        """Ring; never blocks."""
-        with suppress(BlockingIOError):
-            os.write(self._writer, reason)
-
     def heard(self) -> bytes:
-        """What was rung since the last call, one byte each."""
+        """The numbers of the signals since the last call."""
         found = b""
         with suppress(BlockingIOError):
             while part := os.read(self._reader, 4096):

@@ -1,82 +1,125 @@
 """File events as a doorbell. They may fail in many ways; the supervisor's scan is what finds every job.
 
-Watched are the bell, which submitters touch, and the drop zone. `pending/` is not: watchdog holds back
-each unpaired move out of a watched directory for half a second, and every claim is such a move.
+Watched are the bell, which submitters touch, and the drop zone. Events are read with watchdog's inotify
+classes, but in the supervisor's own loop. watchdog's Observer would pass each one through three threads
+and hold back every unpaired move out of a watched directory for half a second (every claim is such a move).
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+import select
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-from watchdog.events import FileClosedEvent, FileCreatedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD
 
 logger = logging.getLogger(__name__)
 
-_Identity = tuple[int, int]
+#: A file is complete: it was written and closed, moved in, or linked.
+_ARRIVALS: Final = (
+    InotifyConstants.IN_CLOSE_WRITE
+    | InotifyConstants.IN_MOVED_TO
+    | InotifyConstants.IN_CREATE
+    | InotifyConstants.IN_DONT_FOLLOW
+)
 
 
-class _Ringer(FileSystemEventHandler):  # type: ignore[misc]  # watchdog is not followed by mypy
-    """Calls `ring`; a handler that raises would end the observer's thread, so it does nothing else."""
+class _Descriptor(InotifyFD):  # type: ignore[misc]  # watchdog is not followed by mypy
+    """watchdog's inotify descriptor without its thread: whoever waits for `fileno()` calls `take`."""
 
-    def __init__(self, ring: Callable[[], None]) -> None:
-        self._ring = ring
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_reading = False  # so that `close` gives the descriptors back itself
 
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        self._ring()
+    def fileno(self) -> int:
+        """Readable when there are events."""
+        return int(self._inotify_fd)
+
+    def take(self) -> None:
+        """Pass on the events that are there; waits if there are none."""
+        for event in self.read_events():
+            self.handle_event(event)
+
+
+class _Bell:
+    """What is known of one watched folder; a callback in the sense of watchdog's WatchCallback."""
+
+    def __init__(self) -> None:
+        self.has_rung = False
+        #: Device and inode of the folder that is watched, and the watch; None where there is none.
+        self.identity: tuple[int, int] | None = None
+        self.watch: int | None = None
+
+    def on_event(self, event: InotifyEvent) -> None:
+        """Something arrived."""
+        self.has_rung = True
+
+    def on_queue_overflow(self) -> None:
+        """Events were lost; they may have been ours."""
+        self.has_rung = True
+
+    def on_watch_deleted(self, watch: int) -> None:
+        """The folder is gone; one with the same inode may follow, so it is to be watched anew."""
+        if watch == self.watch:
+            self.identity = self.watch = None
 
 
 class Watcher:
-    """Calls a function for each event in some folders.
+    """Waits for files to arrive in some folders. `fileno()` is readable then, and `heard` tells where."""
 
-    `folders` maps a folder to the function to call, from another thread; it must not raise or block.
-    """
-
-    def __init__(self, folders: dict[Path, Callable[[], None]]) -> None:
-        self._folders = folders
-        self._observer: BaseObserver | None = None
-        self._watched: dict[Path, _Identity] = {}
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self._bells = {folder: _Bell() for folder in folders}
+        self._descriptor: _Descriptor | None = None
+        # Stays the same to wait for, though the kernel may give the inner descriptor later only.
+        self._poller = select.epoll()
         self._warned = False
 
     @property
     def is_watching(self) -> bool:
         """Whether events may come."""
-        return self._observer is not None
+        return any(bell.watch is not None for bell in self._bells.values())
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+        return self._poller.fileno()
+
+    def heard(self) -> set[Path]:
+        """The folders in which something arrived since the last call. Never waits."""
+        self._read()
+        rung = {folder for folder, bell in self._bells.items() if bell.has_rung}
+        for folder in rung:
+            self._bells[folder].has_rung = False
+        return rung
 
     def check(self) -> None:
-        """Watch, and watch anew what was replaced, remounted or gave up. Called at every scan."""
-        now = {folder: identity for folder in self._folders if (identity := _identity(folder))}
-        if self._observer is not None and self._observer.is_alive() and now == self._watched:
-            return
-        if self._observer is not None:
-            logger.info("A watched folder was replaced; watching it anew.")
-        self.stop()
-        self._watched = now
-        self._start()
-
-    def stop(self) -> None:
-        """End watching."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join(timeout=5)
-            self._observer = None
-
-    def _start(self) -> None:
-        observer = Observer()
-        kinds: list[type[FileSystemEvent]] = [FileClosedEvent, FileCreatedEvent, FileMovedEvent]
+        """Watch what is not watched yet, and anew what was replaced or remounted. Called at every scan."""
+        self._read()
         try:
-            for folder in self._watched:
-                observer.schedule(_Ringer(self._folders[folder]), str(folder), event_filter=kinds)
-            observer.start()
+            descriptor = self._open()
+            for folder, bell in self._bells.items():
+                _watch(descriptor, folder, bell)
         except OSError as error:  # the kernel's limits of watches or instances
-            observer.unschedule_all()
             self._warn_once(error)
-            return
-        self._observer = observer
+
+    def close(self) -> None:
+        """End watching."""
+        if self._descriptor is not None:
+            self._descriptor.close()
+        self._poller.close()
+
+    def _open(self) -> _Descriptor:
+        if self._descriptor is None:
+            self._descriptor = _Descriptor()
+            self._poller.register(self._descriptor, select.EPOLLIN)
+        return self._descriptor
+
+    def _read(self) -> None:
+        if self._descriptor is not None and self._poller.poll(0):
+            self._descriptor.take()
 
     def _warn_once(self, error: OSError) -> None:
         if not self._warned:
@@ -84,7 +127,22 @@ class Watcher:
             self._warned = True
 
 
-def _identity(folder: Path) -> _Identity | None:
+def _watch(descriptor: _Descriptor, folder: Path, bell: _Bell) -> None:
+    """Watch the folder that is there now; nothing to do if it is the one that is watched."""
+    identity = _identity(folder)
+    if identity == bell.identity:
+        return
+    if bell.watch is not None:
+        logger.info("%s was replaced; watching it anew.", folder)
+        descriptor.remove_callbacks([(bell.watch, id(bell))])
+    bell.identity = bell.watch = None
+    if identity is not None:
+        with suppress(FileNotFoundError):  # removed just now; the next scan looks again
+            bell.watch = descriptor.add_callback(os.fsencode(folder), _ARRIVALS, bell, id(bell))
+            bell.identity = identity
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
     try:
         status = os.stat(folder)
     except OSError:
