@@ -39,6 +39,10 @@ class ModelAnswer(_Answer, frozen=True, kw_only=True):
     defaults: Defaults
     limits: Limits
     capabilities: Capabilities
+    plan: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Where its weights are and what was done for speed, while it is in memory; null otherwise"),
+    ]
 
 
 class ModelsAnswer(_Answer, frozen=True, kw_only=True):

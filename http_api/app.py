@@ -59,7 +59,7 @@ def _add_routes(app: App, parts: Parts) -> None:
     looker = Looker(parts)
     watcher = JobWatcher(parts.spool, looker)
     acceptance = Acceptance(parts)
-    app.add_route("/api/models", ModelResource(parts.catalog))
+    app.add_route("/api/models", ModelResource(parts.catalog, parts.settings.data))
     app.add_route("/api/generate", GenerateResource(parts.validator, acceptance))
     app.add_route("/api/status/{job_id}", StatusResource(looker, watcher))
     app.add_route("/api/get_image/{image_id}", PngResource(parts.store))

@@ -12,7 +12,7 @@ from http_api import image_view
 from jobs.schema import Job, Phase, Progress, State
 from outputs.sidecar import Sidecar
 
-_FLAGS: Final = (*(phase.value for phase in Phase), "completed", "failed")
+_FLAGS: Final = ("preparing", "loading_model", "generating", "saving", "completed", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +136,8 @@ def _processing_message(look: Look) -> str:
         return "Preparing"
     if seen.phase is Phase.LOADING_MODEL:
         return f"Loading the model {look.job.model_id}..."
+    if seen.phase is Phase.WARMING_UP:
+        return f"Warming up {look.job.model_id}: it is compiled before its first picture..."
     which = f"image {seen.image_number} of {look.job.effective_settings.num_images}"
     if seen.phase is Phase.SAVING:
         return f"Saving {which}..."
@@ -149,7 +151,8 @@ def _true_flag(look: Look) -> str:
         return "failed"
     if look.state is State.PENDING or look.progress is None:
         return Phase.PREPARING.value
-    return look.progress.phase.value
+    phase = look.progress.phase
+    return (Phase.LOADING_MODEL if phase is Phase.WARMING_UP else phase).value
 
 
 def _position_within(look: Look) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -82,6 +83,10 @@ class ModelEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     capabilities: Capabilities = Capabilities()
 
+    def shares_weights_with(self, other: ModelEntry) -> bool:
+        """Whether one pull is enough for both."""
+        return not self.local and not other.local and (self.id, self.revision) == (other.id, other.revision)
+
 
 class _CatalogFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     default: str
@@ -120,9 +125,15 @@ class Catalog:
         return next((key for key, entry in self.models.items() if entry.id == name), None)
 
     def path(self, key: str) -> Path:
-        """The folder that holds the weights of a model, present or not."""
+        """The folder that holds the weights of a model, present or not.
+
+        Entries of the same hub repository and revision, as FLUX.1-dev and its FP8 form, share what is pulled.
+        """
         entry = self.models[key]
-        return self._folder / entry.id if entry.local else self._weights / key
+        if entry.local:
+            return self._folder / entry.id
+        twins = (other for other, it in self.models.items() if it.shares_weights_with(entry))
+        return next((path for other in (key, *twins) if (path := self._weights / other).exists()), self._weights / key)
 
     def is_available(self, key: str) -> bool:
         """Whether the weights of a model are on this machine."""
@@ -174,9 +185,17 @@ def _fault(key: str, entry: ModelEntry) -> str | None:
                 f"models.{key}.defaults.{name} is {side}; by its limits it must be a multiple of "
                 f"{limits.size_multiple} from {limits.min_side} to {limits.max_side}."
             )
-    if defaults.num_inference_steps > limits.max_steps:
-        steps = defaults.num_inference_steps
-        return f"models.{key}.defaults.num_inference_steps is {steps}; max_steps is {limits.max_steps}."
+    if defaults.height * defaults.width > limits.max_pixels:
+        size = f"{defaults.width}x{defaults.height}"
+        return f"models.{key}.defaults are {size}; limits.max_pixels allows {limits.max_pixels} pixels."
+    for name, value, limit, most in (
+        ("num_inference_steps", defaults.num_inference_steps, "max_steps", limits.max_steps),
+        ("guidance_scale", defaults.guidance_scale, "max_guidance_scale", limits.max_guidance_scale),
+    ):
+        if value > most:
+            return (
+                f"models.{key}.defaults.{name} is {value}; limits.{limit} is {most}: lower the one or raise the other."
+            )
     return None
 
 
@@ -197,7 +216,8 @@ def _explain(problem: str, value: Any, kind: Any, name: str, text: str) -> str:
     if problem.startswith("Object contains unknown field"):
         known = [field.name for field in msgspec.structs.fields(kind)]
         inner.append(next(key for key in value if key not in known))
-        problem = f"is not a known key; there are: {', '.join(known)}"
+        near = difflib.get_close_matches(inner[-1], known, 1)
+        problem = f"is not a known key; there are: {', '.join(known)}{f' ({near[0]}, perhaps)' if near else ''}"
     elif problem.startswith("Object missing required field"):
         problem = f"lacks the key {problem.split('`')[1]}"
     elif inner:

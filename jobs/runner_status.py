@@ -28,6 +28,8 @@ class RunnerState(StrEnum):
     #: No worker process, or one that keeps its pipeline warm and waits.
     IDLE = "idle"
     LOADING = "loading"
+    #: A loaded model's kernels are being compiled, before its first picture.
+    WARMING_UP = "warming_up"
     BUSY = "busy"
     #: Work may wait, but none is begun: the disk is nearly full, or the worker keeps crashing. See `message`.
     PAUSED = "paused"

@@ -154,6 +154,8 @@ class Phase(StrEnum):
 
     PREPARING = "preparing"
     LOADING_MODEL = "loading_model"
+    #: The loaded model is compiled; for the API a part of loading.
+    WARMING_UP = "warming_up"
     GENERATING = "generating"
     SAVING = "saving"
 

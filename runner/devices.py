@@ -30,7 +30,9 @@ class Device:
         """Free and total bytes of the device's memory; for the CPU, the host's."""
         if self.is_cuda:
             free, total = torch.cuda.mem_get_info(self.name)
-            return free, total
+            # What torch keeps for later is ours to use, although the driver counts it as taken.
+            spare = torch.cuda.memory_reserved(self.name) - torch.cuda.memory_allocated(self.name)
+            return free + spare, total
         return host_memory.available(), host_memory.total()
 
     def used_by_us(self) -> int:

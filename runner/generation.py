@@ -74,7 +74,7 @@ def generate(
                     image=image,
                     negative_prompt=_used_negative_prompt(arguments, request),
                     duration_seconds=duration,
-                    warnings=_look_at(image),
+                    warnings=_look_at(image, request),
                 )
 
 
@@ -176,7 +176,14 @@ class _Remembered:
 BLACK_WARNING: Final = "The image is entirely black: the model may have produced invalid numbers."
 
 
-def _look_at(image: Image) -> tuple[str, ...]:
+def _look_at(image: Image, request: ImageRequest) -> tuple[str, ...]:
     """Warnings about an image that is hardly what was wanted."""
-    extremes = image.convert("L").getextrema()
-    return (BLACK_WARNING,) if extremes == (0, 0) else ()
+    found = []
+    if image.convert("L").getextrema() == (0, 0):
+        found.append(BLACK_WARNING)
+    if image.size != (request.width, request.height):
+        found.append(
+            f"The model makes {image.width}x{image.height} instead of {request.width}x{request.height}: "
+            "limits.size_multiple of its catalog entry is too small."
+        )
+    return tuple(found)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
 from jobs import ids
 from jobs.catalog import Catalog, ModelEntry
@@ -19,7 +20,7 @@ from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from runner.devices import Device
 from runner.generation import GeneratedImage, ImageRequest, generate, scheduler_name
-from runner.messages import Event, Loaded, Loading
+from runner.messages import Event, Loaded, Loading, WarmingUp
 from runner.pipelines import LoadedPipeline, Pipelines
 from runner.progress_reporter import ProgressReporter
 from runner.saving import ImageSaver
@@ -27,7 +28,9 @@ from runner.stop_switch import StopSwitch
 
 logger = logging.getLogger(__name__)
 
-_PACKAGES = ("cyberimage", "diffusers", "torch", "transformers")
+_PACKAGES: Final = ("cyberimage", "diffusers", "torch", "transformers")
+#: The second one takes the path of a step cache, if there is one.
+_WARM_UP_STEPS: Final = 2
 
 
 class StopRequested(Exception):
@@ -73,9 +76,11 @@ class JobRun:
         if not missing:
             return
         loaded = self._pipeline()
+        at_once = self._shop.pipelines.images_at_once(loaded, self._pixels, len(missing))
+        self._warm_up(loaded, missing[:at_once])
         with ImageSaver(self._shop.store, self._shop.settings.embed_metadata, self._saved) as saver:
             self._reporter.phase(Phase.GENERATING, missing[0])
-            for number, image in zip(missing, self._draw(loaded, missing), strict=True):
+            for number, image in zip(missing, self._draw(loaded, missing, at_once), strict=True):
                 saver.submit(image.image, self._sidecar(loaded, number, image))
             self._reporter.phase(Phase.SAVING, missing[-1], self._job.effective_settings.num_inference_steps)
             saver.finish()
@@ -89,36 +94,37 @@ class JobRun:
         return ids.image_id(self._job.order, number)
 
     def _pipeline(self) -> LoadedPipeline:
-        model, settings = self._job.model_id, self._job.effective_settings
-        pixels = settings.height * settings.width
-        warm = self._shop.pipelines.warm(model, pixels)
+        model, thrift = self._job.model_id, thrift_of(self._job)
+        warm = self._shop.pipelines.warm(model, self._pixels, thrift=thrift)
         if warm is not None:
             return warm
         self._reporter.phase(Phase.LOADING_MODEL)
         self._shop.tell(Loading(job_id=self._job.id, model=model))
         with self._shop.stop.leaving_by(self._leave):
-            loaded = self._shop.pipelines.load(model, pixels, thrift=thrift_of(self._job))
-        self._warm_up(loaded)
+            loaded = self._shop.pipelines.load(model, self._pixels, thrift=thrift)
         plan = loaded.describe()
         self._shop.tell(Loaded(model=model, seconds=loaded.seconds, plan=plan, models=self._shop.pipelines.models))
         return loaded
 
-    def _warm_up(self, loaded: LoadedPipeline) -> None:
-        """Compile before the first picture, so that it shows as loading and not as a step that takes a minute."""
-        if loaded.is_cold:
-            request = replace(self._request([1]), num_inference_steps=2)
-            for _ in generate(loaded.pipeline, request, self._entry.capabilities, lambda *_: self._check_wishes()):
-                loaded.is_cold = False
+    def _warm_up(self, loaded: LoadedPipeline, numbers: list[int]) -> None:
+        """Compile before the first picture, so that it shows as such and not as a step that takes a minute."""
+        settings = self._job.effective_settings
+        shape = (len(numbers), settings.height, settings.width)
+        if not loaded.must_warm_up(shape):
+            return
+        self._reporter.phase(Phase.WARMING_UP)
+        self._shop.tell(WarmingUp(job_id=self._job.id, model=loaded.model))
+        request = replace(self._request(numbers), num_inference_steps=_WARM_UP_STEPS)
+        capabilities, at_once = self._entry.capabilities, len(numbers)
+        for _ in generate(loaded.pipeline, request, capabilities, lambda *_: self._check_wishes(), batch_size=at_once):
+            loaded.warmed_up.add(shape)
 
-    def _draw(self, loaded: LoadedPipeline, missing: list[int]) -> Iterator[GeneratedImage]:
+    def _draw(self, loaded: LoadedPipeline, missing: list[int], at_once: int) -> Iterator[GeneratedImage]:
         def on_step(index: int, step: int) -> None:
             self._reporter.step(missing[index], step)
             self._check_wishes()
 
-        batch_size = self._entry.speed.batch_size
-        return generate(
-            loaded.pipeline, self._request(missing), self._entry.capabilities, on_step, batch_size=batch_size
-        )
+        return generate(loaded.pipeline, self._request(missing), self._entry.capabilities, on_step, batch_size=at_once)
 
     def _request(self, numbers: list[int]) -> ImageRequest:
         settings = self._job.effective_settings
@@ -136,6 +142,10 @@ class JobRun:
     @property
     def _entry(self) -> ModelEntry:
         return self._shop.catalog.models[self._job.model_id]
+
+    @property
+    def _pixels(self) -> int:
+        return self._job.effective_settings.height * self._job.effective_settings.width
 
     def _check_wishes(self) -> None:
         if self._claim.cancel_requested():

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import logging
+import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from jobs.catalog import ModelEntry, Speed
+from runner import weights
 from runner.devices import Device
 from runner.memory_plan import Placement, Plan
 from runner.weights import DENOISERS
 
 logger = logging.getLogger(__name__)
+
+#: Parameters of pipelines that change a picture or make a film. (Their lists in diffusers take a second to import.)
+_OF_OTHER_KINDS: Final = frozenset({"strength", "mask_image", "num_frames", "video"})
 
 
 def dtype_of(entry: ModelEntry, device: Device) -> torch.dtype:
@@ -26,15 +32,23 @@ def dtype_of(entry: ModelEntry, device: Device) -> torch.dtype:
 
 
 def load(folder: Path, entry: ModelEntry, plan: Plan, device: Device) -> tuple[Any, dict[str, Any]]:
-    """A pipeline, and what was done to it for speed. Raises whatever diffusers and the device raise."""
+    """A pipeline, and what was done for speed. Raises DamagedModel, and whatever diffusers and the device raise."""
+    _check_kind(folder)
     pipeline = _from_folder(folder, dtype_of(entry, device), _straight_to(plan, device))
+    return pipeline, prepare(pipeline, entry, plan, device)
+
+
+def prepare(pipeline: Any, entry: ModelEntry, plan: Plan, device: Device) -> dict[str, Any]:
+    """Make a pipeline fit and fast as the plan and the catalog say; answers what was done for speed."""
     denoisers = [part for name in DENOISERS if (part := getattr(pipeline, name, None)) is not None]
     if plan.fp8:
         for denoiser in denoisers:
             denoiser.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype_of(entry, device))
     done = _speed_up(denoisers, entry.speed, plan, device)
     _place(pipeline, plan, device)
-    return pipeline, done
+    if entry.speed.batch_size > 1:
+        _slice_vae(pipeline)
+    return done
 
 
 def set_vae_tiling(pipeline: Any, wanted: bool) -> None:
@@ -42,6 +56,31 @@ def set_vae_tiling(pipeline: Any, wanted: bool) -> None:
     vae = getattr(pipeline, "vae", None)
     if vae is not None and hasattr(vae, "enable_tiling"):
         vae.enable_tiling() if wanted else vae.disable_tiling()
+
+
+def _slice_vae(pipeline: Any) -> None:
+    """Decode the pictures of a batch one by one: the same pictures, and the memory of one."""
+    vae = getattr(pipeline, "vae", None)
+    if vae is not None and hasattr(vae, "enable_slicing"):
+        vae.enable_slicing()
+
+
+def _check_kind(folder: Path) -> None:
+    """Raise DamagedModel for a pipeline that diffusers does not have, or that cannot draw from a text alone."""
+    import diffusers
+
+    name = weights.read_index(folder)["_class_name"]
+    kind = getattr(diffusers, name, None)
+    if kind is None:
+        raise weights.DamagedModel(
+            f"{folder.name} is made for {name}, which diffusers {diffusers.__version__} does not have; "
+            "use a newer diffusers, or another model."
+        )
+    takes = inspect.signature(kind.__call__).parameters
+    if "prompt" not in takes or not _OF_OTHER_KINDS.isdisjoint(takes):
+        raise weights.DamagedModel(
+            f"{folder.name} is a {name}, which does not make a picture from a text alone; use a text-to-image model."
+        )
 
 
 def _from_folder(folder: Path, dtype: torch.dtype, device_map: str | None) -> Any:
@@ -65,8 +104,13 @@ def _from_folder(folder: Path, dtype: torch.dtype, device_map: str | None) -> An
 
 
 def _straight_to(plan: Plan, device: Device) -> str | None:
-    """Where the files are read to: straight to the GPU where the plan leaves the weights there unchanged."""
-    return device.name if device.is_cuda and plan.placement is Placement.RESIDENT and not plan.fp8 else None
+    """Where the files are read to: straight to the GPU where the plan leaves the weights there unchanged.
+
+    diffusers takes no number here, only "cuda", which transformers reads as the first GPU (or LOCAL_RANK). So
+    the models of another GPU go through the host's memory.
+    """
+    is_first = device.name == "cuda:0" and "LOCAL_RANK" not in os.environ
+    return "cuda" if is_first and plan.placement is Placement.RESIDENT and not plan.fp8 else None
 
 
 def _place(pipeline: Any, plan: Plan, device: Device) -> None:
@@ -95,6 +139,10 @@ def _speed_up(denoisers: list[Any], speed: Speed, plan: Plan, device: Device) ->
         if speed.first_block_cache is not None:
             from diffusers import FirstBlockCacheConfig
 
+            if not hasattr(denoiser, "enable_cache"):
+                raise weights.DamagedModel(
+                    f"speed.first_block_cache does not work with {type(denoiser).__name__}; remove it from the catalog."
+                )
             denoiser.enable_cache(FirstBlockCacheConfig(threshold=speed.first_block_cache))
             done["first_block_cache"] = speed.first_block_cache
         if speed.compile and (reason := _why_not_compile(denoiser, plan, device)):

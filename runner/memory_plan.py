@@ -6,7 +6,7 @@ all the same, the job is tried once more with the next thriftier plan (`thrift`)
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Literal
 
@@ -70,16 +70,19 @@ class Plan:
     placement: Placement
     vae_tiling: bool
     fp8: bool
+    #: The weights that are on the device at once.
+    weight_bytes: int
     device_bytes: int
     host_bytes: int
     fits: bool
 
     def describe(self) -> dict[str, Any]:
         """For the log, `runner.json` and the sidecar."""
-        content = asdict(self)
-        del content["device_bytes"], content["host_bytes"]
-        return content | {
+        return {
             "placement": self.placement.value,
+            "vae_tiling": self.vae_tiling,
+            "fp8": self.fp8,
+            "fits": self.fits,
             "expected_gib": round(self.device_bytes / GIB, 2),
         }
 
@@ -145,7 +148,13 @@ def _plan(need: Need, room: Room, placement: Placement, *, fp8: bool, tiled: boo
         host_bytes == 0 or host_bytes + HOST_RESERVE <= room.host_free
     )
     return Plan(
-        placement=placement, vae_tiling=tiled, fp8=fp8, device_bytes=device_bytes, host_bytes=host_bytes, fits=fits
+        placement=placement,
+        vae_tiling=tiled,
+        fp8=fp8,
+        weight_bytes=on_device,
+        device_bytes=device_bytes,
+        host_bytes=host_bytes,
+        fits=fits,
     )
 
 
@@ -156,6 +165,18 @@ def largest_side(need: Need, room: Room, plan: Plan, multiple: int) -> int:
     per_pixel = need.activations(tiled=plan.vae_tiling, pixels=1000) / 1000
     pixels = min(left / per_pixel, need.pixels * 0.6)  # it has just failed at `need.pixels`
     return max(0, int(pixels**0.5) // multiple * multiple) if pixels > 0 else 0
+
+
+def images_at_once(pixels: int, width: int, plan: Plan, free: int, *, is_gpu: bool, wanted: int) -> int:
+    """How many of the `wanted` pictures of one job can be drawn together by a model that is loaded; at least one.
+
+    `free` are the device's bytes beside what the model keeps there. The pictures are decoded one by one.
+    """
+    still_to_come = 0 if plan.placement is Placement.RESIDENT else plan.weight_bytes
+    first = pixels * (BYTES_PER_PIXEL_TILED if plan.vae_tiling else BYTES_PER_PIXEL) * width // 2
+    further = pixels * BYTES_PER_PIXEL_TILED * width // 2
+    left = free - (GPU_RESERVE if is_gpu else HOST_RESERVE) - still_to_come - first
+    return max(1, min(wanted, 1 + left // further))
 
 
 def to_evict(loaded: list[tuple[str, int]], need: Need, room: Room, memory: Memory, quantisation: Quantisation) -> int:

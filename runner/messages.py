@@ -34,7 +34,7 @@ class Waiting(Struct, frozen=True, tag="waiting"):
 
 
 class Loading(Struct, frozen=True, tag="loading"):
-    """A model is being loaded for a job; also repeated while a pipeline warms up (compiles)."""
+    """A model is being loaded for a job."""
 
     job_id: str
     model: str
@@ -47,6 +47,13 @@ class Loaded(Struct, frozen=True, tag="loaded"):
     seconds: float
     plan: dict[str, Any]
     models: list[str]
+
+
+class WarmingUp(Struct, frozen=True, tag="warming_up"):
+    """A loaded model's kernels are being compiled, which may take a minute without a word."""
+
+    job_id: str
+    model: str
 
 
 class Stepped(Struct, frozen=True, tag="stepped"):
@@ -74,7 +81,7 @@ class Leaving(Struct, frozen=True, tag="leaving"):
 
 
 Command = Run | Stop
-Event = Ready | Waiting | Loading | Loaded | Stepped | Ended | Leaving
+Event = Ready | Waiting | Loading | Loaded | WarmingUp | Stepped | Ended | Leaving
 
 _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

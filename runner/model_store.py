@@ -53,7 +53,7 @@ class ModelStore:
             raise PullFailed(f"{key} is a local model ({entry.id}); there is nothing to pull.")
         target = self._catalog.path(key)
         if target.exists():
-            raise PullFailed(f"{key} is here already ({target}); remove it first to fetch it anew.")
+            raise PullFailed(f"{key} is here already ({target}); remove {target.name} first to fetch it anew.")
         partial = target.with_name(f"{target.name}.partial")
         try:
             revision, files = self._remote_files(entry.id, entry.revision, token)
@@ -88,6 +88,8 @@ class ModelStore:
         if self._catalog.models[key].local:
             raise PullFailed(f"{key} is a local model; it was not pulled and is not removed.")
         target = self._catalog.path(key)
+        if target.name != key:
+            raise PullFailed(f"{key} has no weights of its own; it uses those of {target.name}: remove those.")
         freed = 0
         for folder in (target, target.with_name(f"{target.name}.partial")):
             freed += size_of(folder)

@@ -18,7 +18,9 @@ logger = logging.getLogger(__name__)
 
 #: How long a model that could not be loaded is not tried again, in seconds.
 BAD_MODEL_SECONDS: Final = 600.0
-#: Memory that may stay behind when no model is loaded; beyond it the worker should be replaced.
+#: How often torch compiles a block: for the first shape, then for all others.
+_COMPILATIONS: Final = 2
+#: Memory that may stay behind when models have gone; beyond it the worker should be replaced.
 LEAK_BYTES: Final = 1 * GIB
 
 
@@ -36,8 +38,14 @@ class LoadedPipeline:
     speed: dict[str, Any]
     #: Bytes that it keeps in the device's memory.
     kept_bytes: int
-    #: Whether the first picture still has kernels to compile.
-    is_cold: bool = field(default=False)
+    #: How many plans thriftier than the best one it was loaded.
+    thrift: int = 0
+    #: The shapes of pictures (images at once, height, width) that were warmed up for.
+    warmed_up: set[tuple[int, int, int]] = field(default_factory=set)
+
+    def must_warm_up(self, shape: tuple[int, int, int]) -> bool:
+        """Whether torch will compile for this shape: the first one, and a second time, with the sizes left open."""
+        return "compile" in self.speed and shape not in self.warmed_up and len(self.warmed_up) < _COMPILATIONS
 
     def describe(self) -> dict[str, Any]:
         """The plan in words, for the log, `runner.json` and the sidecar."""
@@ -54,18 +62,28 @@ class Pipelines:
         self._loaded: dict[str, LoadedPipeline] = {}
         self._bad: dict[str, tuple[float, str]] = {}
         self._baseline: int | None = None
+        #: Whether memory was to come free since `leaks` last looked.
+        self._has_given_up = False
 
     @property
     def models(self) -> list[str]:
         """The models in memory, the last used last."""
         return list(self._loaded)
 
-    def warm(self, model: str, pixels: int) -> LoadedPipeline | None:
-        """The pipeline of a model if it is in memory, made ready for a picture of this size."""
+    def warm(self, model: str, pixels: int, *, thrift: int = 0) -> LoadedPipeline | None:
+        """The pipeline of a model if it is in memory, made ready for a picture of this size.
+
+        One that is not thrifty enough is given up: it ran out of memory with this very job.
+        """
         found = self._loaded.pop(model, None)
-        if found is not None:
-            self._loaded[model] = found  # the last used
-            self._fit_picture(found, pixels)
+        if found is None:
+            return None
+        if found.thrift < thrift:
+            del found
+            self._give_up()
+            return None
+        self._loaded[model] = found  # the last used
+        self._fit_picture(found, pixels)
         return found
 
     def load(self, model: str, pixels: int, *, thrift: int = 0) -> LoadedPipeline:
@@ -81,7 +99,7 @@ class Pipelines:
         started = time.monotonic()
         try:
             files = weights.inspect(self._catalog.path(model))
-            need = self._need(files, entry, pixels)
+            need = need_of(files, loading.dtype_of(entry, self._device).itemsize, pixels)
             self._make_room(need, entry)
             plan = self._plan(model, need, entry, thrift)
             logger.info("A model is being loaded.", extra={"model": model, "plan": plan.describe()})
@@ -89,6 +107,7 @@ class Pipelines:
         except weights.DamagedModel as error:
             raise self._declare_bad(model, str(error), error) from error
         except Exception as error:
+            self._has_given_up = True
             if isinstance(error, DoesNotFit) or is_out_of_memory(error) or is_device_fault(error):
                 raise
             raise self._declare_bad(model, f"Model {model} cannot be loaded: {first_line(error)}", error) from error
@@ -100,8 +119,8 @@ class Pipelines:
             revision=files.revision,
             plan=plan,
             speed=speed,
-            kept_bytes=_kept(need, plan),
-            is_cold="compile" in speed,
+            kept_bytes=plan.weight_bytes if plan.placement is Placement.RESIDENT else 0,
+            thrift=thrift,
         )
         self._loaded[model] = found
         return found
@@ -109,35 +128,40 @@ class Pipelines:
     def unload(self, model: str) -> None:
         """Give a pipeline up."""
         self._loaded.pop(model, None)
-        self._device.release_unused()
+        self._give_up()
 
     def leaks(self) -> bool:
-        """Whether memory stayed behind although no model is loaded: time for a new process."""
-        if self._loaded or self._baseline is None:
-            return False
-        self._device.release_unused()
-        return self._device.used_by_us() > self._baseline + LEAK_BYTES
+        """Whether more memory stayed behind than the loaded models keep: time for a new process.
 
-    def what_fits(self, model: str, pixels: int, *, thrift: int) -> tuple[bool, int]:
-        """After running out of memory: whether a thriftier plan exists, and the side that should fit at best."""
+        Costs nothing unless a model has gone, or a load has failed, since the last look.
+        """
+        if not self._has_given_up or self._baseline is None:
+            return False
+        self._has_given_up = False
+        self._device.release_unused()
+        kept = sum(item.kept_bytes for item in self._loaded.values())
+        return self._device.used_by_us() > self._baseline + kept + LEAK_BYTES
+
+    def images_at_once(self, found: LoadedPipeline, pixels: int, wanted: int) -> int:
+        """How many of the `wanted` pictures of a job are drawn together: what the catalog wants, if it fits."""
+        entry = self._catalog.models[found.model]
+        wanted = min(wanted, entry.speed.batch_size)
+        if wanted <= 1 or found.thrift:
+            return 1
+        width, free = loading.dtype_of(entry, self._device).itemsize, self._device.memory()[0]
+        return memory_plan.images_at_once(pixels, width, found.plan, free, is_gpu=self._device.is_cuda, wanted=wanted)
+
+    def what_fits(self, model: str, pixels: int, *, thrift: int, images: int) -> tuple[bool, int]:
+        """After running out of memory: whether there is a thriftier way, and the side that should fit at best."""
         entry = self._catalog.models[model]
-        need = self._need(weights.inspect(self._catalog.path(model)), entry, pixels)
+        width = loading.dtype_of(entry, self._device).itemsize
+        need = need_of(weights.inspect(self._catalog.path(model)), width, pixels)
         room = self._room(freed=sum(item.kept_bytes for item in self._loaded.values()))
         options = (need, room, entry.memory, entry.quantisation)
         last = memory_plan.ladder(*options)[-1]
         side = memory_plan.largest_side(need, room, last, entry.limits.size_multiple)
-        return memory_plan.has_thriftier(*options, thrift), side
-
-    def _need(self, files: weights.ModelFiles, entry: ModelEntry, pixels: int) -> Need:
-        width = loading.dtype_of(entry, self._device).itemsize
-        return Need(
-            weights=files.total(width),
-            largest=files.largest(width),
-            weights_fp8=files.total(width, fp8=True),
-            largest_fp8=files.largest(width, fp8=True),
-            pixels=pixels,
-            width=width,
-        )
+        is_batched = thrift == 0 and min(images, entry.speed.batch_size) > 1
+        return is_batched or memory_plan.has_thriftier(*options, thrift), side
 
     def _room(self, freed: int = 0) -> Room:
         free, _ = self._device.memory()
@@ -157,9 +181,10 @@ class Pipelines:
         if not plan.fits and plan.device_bytes + plan.host_bytes > room.device_free + (
             room.host_free if room.is_gpu else 0
         ):
+            side = memory_plan.largest_side(need, room, plan, entry.limits.size_multiple)
             raise DoesNotFit(
                 f"Model {model} needs about {plan.device_bytes / GIB:.1f} GiB of memory on {self._device.title}, "
-                f"of which {room.device_free / GIB:.1f} GiB are free."
+                f"of which {room.device_free / GIB:.1f} GiB are free; {advice(side)}."
             )
         return plan
 
@@ -184,12 +209,26 @@ class Pipelines:
     def _declare_bad(self, model: str, sentence: str, error: Exception) -> ModelUnavailable:
         logger.error("A model cannot be loaded.", extra={"model": model}, exc_info=error)
         self._bad[model] = (self._monotonic() + BAD_MODEL_SECONDS, sentence)
-        self._device.release_unused()
+        self._give_up()
         return ModelUnavailable(sentence)
 
+    def _give_up(self) -> None:
+        self._has_given_up = True
+        self._device.release_unused()
 
-def _kept(need: Need, plan: Plan) -> int:
-    """Bytes that stay on the device between jobs."""
-    if plan.placement is not Placement.RESIDENT:
-        return 0
-    return need.weights_fp8 if plan.fp8 else need.weights
+
+def need_of(files: weights.ModelFiles, width: int, pixels: int) -> Need:
+    """What a model and a picture need, computed with numbers `width` bytes wide."""
+    return Need(
+        weights=files.total(width),
+        largest=files.largest(width),
+        weights_fp8=files.total(width, fp8=True),
+        largest_fp8=files.largest(width, fp8=True),
+        pixels=pixels,
+        width=width,
+    )
+
+
+def advice(side: int) -> str:
+    """What to do about a picture that does not fit."""
+    return f"about {side}x{side} should fit" if side else "no smaller picture of this model would fit either"

@@ -12,7 +12,7 @@ from jobs.catalog import Catalog
 from jobs.ids import timestamp
 from jobs.runner_status import HEARTBEAT_SECONDS, RunnerState, RunnerStatus
 from jobs.spool import Spool
-from runner.messages import Ended, Event, Leaving, Loaded, Loading, Ready, Stepped, Waiting
+from runner.messages import Ended, Event, Leaving, Loaded, Loading, Ready, Stepped, Waiting, WarmingUp
 from runner.orphan import start_ticks
 from runner.step_times import StepTimes
 
@@ -91,6 +91,8 @@ class StatusBoard:
                 self.state, self.model = RunnerState.LOADING, event.model
             case Loaded():
                 self._take_loaded(event)
+            case WarmingUp():
+                self.state, self.model = RunnerState.WARMING_UP, event.model
             case Stepped():
                 self.state, self.model, self.message = RunnerState.BUSY, event.model, None
                 if event.step_seconds is not None:

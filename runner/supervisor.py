@@ -218,7 +218,7 @@ class Supervisor:
 
     def _patience(self) -> float:
         """How long the worker may be silent now."""
-        if not self._is_ready or self._board.state is RunnerState.LOADING:
+        if not self._is_ready or self._board.state in (RunnerState.LOADING, RunnerState.WARMING_UP):
             return self._settings.load_seconds
         if self._board.job_id is None and not self._is_leaving:
             return float("inf")

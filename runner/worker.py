@@ -18,7 +18,7 @@ from jobs.claims import Claim, claim, retry_or_fail
 from jobs.errors import CorruptJob, LostClaim
 from jobs.files import ExclusiveLock, is_storage_error
 from jobs.index import JobIndex
-from jobs.schema import JobError
+from jobs.schema import Job, JobError
 from jobs.settings import Settings
 from jobs.spool import Spool
 from outputs.index import ImageIndex
@@ -26,7 +26,7 @@ from outputs.store import ImageStore
 from runner import devices, faults
 from runner.job_run import CancelRequested, JobRun, StopRequested, Workshop, thrift_of
 from runner.messages import Ended, Leaving, Outcome, Ready, Waiting
-from runner.pipelines import Pipelines
+from runner.pipelines import Pipelines, advice
 from runner.stop_switch import StopSwitch
 from runner.worker_channel import WorkerChannel
 
@@ -49,6 +49,8 @@ class Worker:
         self._channel.tell(Ready(device=self._shop.device.name, device_name=self._shop.device.title))
         while (job_id := self._channel.next_job()) is not None and not self._shop.stop.is_requested:
             outcome, leaving = self._take(job_id)
+            if leaving is None and self._shop.pipelines.leaks():
+                leaving = Leaving("Memory stayed behind when a model had gone.")
             self._channel.tell(Ended(job_id=job_id, outcome=outcome))
             if leaving is not None:
                 self._channel.tell(leaving)
@@ -102,7 +104,7 @@ class Worker:
             return "storage", JobError(type="storage", message=f"The disk refused a write: {error.strerror}.")
         logger.error("A job failed.", extra=held.job.log_context(), exc_info=error)
         if isinstance(error, faults.DoesNotFit):
-            return "job", JobError(type="out_of_memory", message=str(error))
+            return "job", JobError(type="out_of_memory", message=f"No room for {_size(held.job)}: {error}")
         if faults.is_out_of_memory(error):
             return "memory", JobError(type="out_of_memory", message=faults.first_line(error))
         if faults.is_device_fault(error):
@@ -124,20 +126,19 @@ class Worker:
         if kind == "memory":
             return self._end_out_of_memory(held), Leaving("The device ran out of memory.")
         held.fail(error)
-        return "failed", Leaving("Memory stayed behind.") if self._shop.pipelines.leaks() else None
+        return "failed", None
 
     def _end_out_of_memory(self, held: Claim) -> Outcome:
         """Once more in a fresh process with a thriftier plan, if there is one; else the job has failed."""
         job, settings = held.job, held.job.effective_settings
         pixels, thrift = settings.width * settings.height, thrift_of(job)
-        can_save, side = self._shop.pipelines.what_fits(job.model_id, pixels, thrift=thrift)
-        message = f"Out of memory at {settings.width}x{settings.height} on {self._shop.device.title}"
+        can_save, side = self._shop.pipelines.what_fits(job.model_id, pixels, thrift=thrift, images=settings.num_images)
+        message = f"Out of memory at {_size(job)} on {self._shop.device.title}"
         if can_save and thrift == 0:
             error = JobError(type="out_of_memory", message=f"{message}; trying once more with a thriftier plan.")
             held.put_back(error=error)
             return "put_back"
-        advice = f"about {side}x{side} should fit" if side else "no smaller picture of this model would fit either"
-        held.fail(JobError(type="out_of_memory", message=f"{message}; {advice}."))
+        held.fail(JobError(type="out_of_memory", message=f"{message}; {advice(side)}."))
         return "failed"
 
     def _wait_for_disk(self, held: Claim) -> Outcome:
@@ -162,6 +163,11 @@ class Worker:
         os._exit(0)
 
 
+def _size(job: Job) -> str:
+    """The size that a job asks for."""
+    return f"{job.effective_settings.width}x{job.effective_settings.height}"
+
+
 def _own_device(device: devices.Device, spool: Spool, stop: StopSwitch, channel: WorkerChannel) -> ExclusiveLock | None:
     """The lock of the device, waited for while another worker (of a runner that was killed) still has it."""
     name = f"device.{device.name.replace(':', '-')}.lock"
@@ -184,6 +190,8 @@ def main() -> None:
     catalog = Catalog.load(settings.catalog, settings.models)
     spool = Spool(settings.data)
     spool = Spool(settings.data, observer=JobIndex(settings.data / "spool" / "index.sqlite3", spool))
+    # Compiled kernels outlive the worker, the container and /tmp.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.data / "cache" / "compiled"))
     device = devices.choose(settings.device)
     lock = _own_device(device, spool, stop, channel)
     if lock is None:

@@ -49,6 +49,24 @@ def test_ready_with_a_runner(client: TestClient, runner: Callable[[RunnerState],
     assert answer.json["checks"]["runner"]["state"] == "idle"
 
 
+def test_models_show_how_they_are_in_memory_while_the_runner_lives(
+    client: TestClient, parts: Parts, runner: Callable[[RunnerState], None]
+) -> None:
+    plan = {"placement": "resident", "compile": "repeated blocks"}
+    now = timestamp()
+    status = RunnerStatus(pid=1, state=RunnerState.BUSY, plans={"tiny": plan}, started_at=now, updated_at=now)
+    runner_status.write(parts.settings.data, parts.spool.temporary, status)
+    models = client.simulate_get("/api/models").json["models"]
+    assert (models["tiny"]["plan"], models["far"]["plan"]) == (plan, None)
+
+
+def test_models_show_no_plan_of_a_runner_that_was_killed(client: TestClient, parts: Parts) -> None:
+    now = timestamp()
+    status = RunnerStatus(pid=1, state=RunnerState.BUSY, plans={"tiny": {}}, started_at=now, updated_at=now)
+    runner_status.write(parts.settings.data, parts.spool.temporary, status)
+    assert client.simulate_get("/api/models").json["models"]["tiny"]["plan"] is None
+
+
 def test_not_ready_without_a_runner(client: TestClient) -> None:
     answer = client.simulate_get("/health/ready")
     assert answer.status_code == 503

@@ -72,6 +72,7 @@ def test_settings_are_shown_as_sent_and_as_used(client: TestClient, submit: Subm
     [
         (Phase.PREPARING, "preparing", "Preparing"),
         (Phase.LOADING_MODEL, "loading_model", "Loading the model tiny..."),
+        (Phase.WARMING_UP, "loading_model", "Warming up tiny: it is compiled before its first picture..."),
         (Phase.GENERATING, "generating", "Generating image 2 of 2... Step 3/4"),
         (Phase.SAVING, "saving", "Saving image 2 of 2..."),
     ],

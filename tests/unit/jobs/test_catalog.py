@@ -66,6 +66,19 @@ def test_a_model_is_known_by_its_key_and_its_hub_id(tmp_path: Path) -> None:
             "models.castle.defaults.height is 500; by its limits it must be a multiple",
         ),
         ("models.castle", 'models."../castle"', 3, "the model key '../castle' must be"),
+        ("max_side", "max_sides", 6, "max_sequence_length (max_side, perhaps)."),
+        (
+            "limits = { max_side = 512 }",
+            "limits = { max_side = 512, max_pixels = 200000 }",
+            3,
+            "models.castle.defaults are 512x512; limits.max_pixels allows 200000 pixels.",
+        ),
+        (
+            "limits = { max_side = 512 }",
+            "limits = { max_side = 512, max_guidance_scale = 5 }",
+            3,
+            "models.castle.defaults.guidance_scale is 7.5; limits.max_guidance_scale is 5.0: lower the one",
+        ),
     ],
 )
 def test_a_fault_is_named_with_its_line_and_what_would_be_right(
@@ -89,6 +102,20 @@ def test_a_catalog_that_is_none_is_refused(tmp_path: Path, text: str, sentence: 
     with pytest.raises(CatalogError) as caught:
         load(tmp_path, text)
     assert sentence in str(caught.value)
+
+
+def test_entries_of_the_same_weights_share_what_is_pulled(tmp_path: Path) -> None:
+    fp8 = GOOD + '[models.fp8]\nid = "example/castle"\ndescription = "x"\nquantisation = "fp8"\n'
+    catalog = load(tmp_path, fp8 + '[models.pinned]\nid = "example/castle"\ndescription = "x"\nrevision = "abc"\n')
+    assert catalog.path("fp8") == tmp_path / "weights" / "fp8"
+    folder = tmp_path / "weights" / "castle"
+    folder.mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}", encoding="utf-8")
+    assert catalog.path("fp8") == catalog.path("castle") == folder
+    assert list(catalog.available()) == ["castle", "fp8"]
+    own = tmp_path / "weights" / "fp8"
+    own.mkdir()
+    assert catalog.path("fp8") == own
 
 
 def test_a_missing_file_names_the_setting(tmp_path: Path) -> None:

@@ -140,6 +140,17 @@ def test_what_should_fit_is_smaller_than_what_failed(
     assert side * side < a_need.pixels
 
 
+def test_pictures_are_drawn_together_as_far_as_they_fit() -> None:
+    plan = memory_plan.choose(need(FLUX), gpu(80), "auto", "none")
+
+    def at_once(free: int, wanted: int = 4) -> int:
+        return memory_plan.images_at_once(MEGAPIXEL, 2, plan, free, is_gpu=True, wanted=wanted)
+
+    assert (at_once(40 * GIB), at_once(40 * GIB, 2)) == (4, 2)
+    assert at_once(6 * GIB) == 3
+    assert at_once(GIB) == 1
+
+
 @pytest.mark.parametrize(("gigabytes", "goes"), [(141, 0), (64, 1), (48, 2)])
 def test_models_stay_warm_while_they_fit_and_the_least_recently_used_goes_first(gigabytes: float, goes: int) -> None:
     loaded = [("oldest", 20 * GIB), ("older", 12 * GIB)]

@@ -182,6 +182,32 @@ def test_a_pull_is_whole_or_goes_on_later_and_is_verified(shelf: Catalog, tiny_w
     assert not folder.exists()
 
 
+def test_a_second_entry_of_the_same_weights_needs_no_pull(tiny_weights: Path, tmp_path: Path) -> None:
+    entry = ModelEntry(id="example/tiny", description="for tests")
+    catalog = Catalog({"tiny": entry, "fp8": entry}, "tiny", tmp_path, tmp_path / "models")
+    store = ModelStore(catalog, FakeHub(tiny_weights / "tiny-sd"))
+    store.pull("tiny", None)
+    with pytest.raises(PullFailed, match="fp8 is here already"):
+        store.pull("fp8", None)
+    with pytest.raises(PullFailed, match="it uses those of tiny: remove those"):
+        store.remove("fp8")
+    assert store.verify("fp8") == []
+
+
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_a_hub_that_cannot_be_reached_is_a_sentence(
+    shelf: Catalog, offline: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real huggingface_hub against a port where nobody listens, and told to stay offline."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline == "1")
+    with pytest.raises(PullFailed, match=r"tiny could not be fetched from .* Run the same command again"):
+        ModelStore(shelf, huggingface_hub).pull("tiny", None)
+
+
 def hub_error(kind: type[Exception]) -> Exception:
     import httpx
 

@@ -6,12 +6,16 @@ import errno
 import hashlib
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
+from jobs.catalog import Speed
 from jobs.schema import Job, State
 from outputs.store import ImageStore
-from runner.messages import Ended, Leaving, Loaded, Loading, Stepped
+from runner.devices import Device
+from runner.messages import Ended, Leaving, Loaded, Loading, Stepped, WarmingUp
+from runner.pipelines import Pipelines
 from tests.unit.runner.conftest import Bench
 
 
@@ -154,6 +158,122 @@ def test_out_of_memory_is_tried_once_more_thriftier_in_a_fresh_process_then_fail
     assert (failed.outcome, failed.error.type) == ("failed", "out_of_memory")
     assert "64x64" in failed.error.message
     assert "48x48 should fit" in failed.error.message
+
+
+def with_speed(bench: Bench, model: str, **speed: Any) -> None:
+    """Change the speed keys of a catalog entry."""
+    entry = bench.desk.catalog.models[model]
+    bench.desk.catalog.models[model] = msgspec.structs.replace(entry, speed=Speed(**speed))
+
+
+def test_images_of_a_job_are_drawn_together_where_the_catalog_says_so(bench: Bench) -> None:
+    with_speed(bench, "tiny-sd3", batch_size=2)
+    calls: list[int] = []
+    job = bench.desk.submit(model="tiny-sd3", num_images=3, seed=41)
+    warm = bench.workshop.pipelines.load("tiny-sd3", 32 * 32).pipeline
+    denoise = warm.transformer.forward
+    warm.transformer.forward = lambda *a, **n: (calls.append(len(n["hidden_states"])), denoise(*a, **n))[1]
+    bench.run(job)
+    assert bench.desk.state(job) is State.COMPLETED
+    assert calls == [4] * 3 + [2] * 3  # guidance doubles them
+    assert [sidecar.seed for sidecar in bench.desk.store.images_of(job)] == [41, 42, 43]
+    assert len(set(pixels(bench, job))) == 3
+
+
+def test_a_batch_that_ran_out_of_memory_is_drawn_one_by_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_speed(bench, "tiny-sd", batch_size=2)
+    fail_with(monkeypatch, torch.OutOfMemoryError("CUDA out of memory."), times=1)
+    job = bench.desk.submit(num_images=2)
+    bench.run(job)
+    assert bench.desk.state(job) is State.PENDING
+    seen: list[int] = []
+    at_once = Pipelines.images_at_once
+    monkeypatch.setattr(Pipelines, "images_at_once", lambda self, *a: (seen.append(at_once(self, *a)), seen[-1])[1])
+    bench.run(job)
+    assert (bench.desk.state(job), seen) == (State.COMPLETED, [1])
+
+
+def test_compiling_shows_as_warming_up_for_the_first_two_shapes_only(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch compiles for the first shape, and for the second once more with the sizes left open."""
+    load = Pipelines.load
+
+    def loading_compiled(self: Pipelines, *arguments: Any, **named: Any) -> Any:
+        loaded = load(self, *arguments, **named)
+        loaded.speed["compile"] = "repeated blocks"
+        return loaded
+
+    monkeypatch.setattr(Pipelines, "load", loading_compiled)
+    seen: list[str] = []
+    write = bench.desk.spool.write_progress
+    monkeypatch.setattr(
+        bench.desk.spool, "write_progress", lambda job_id, it: (seen.append(it.phase.value), write(job_id, it))
+    )
+    sizes = [(32, 32), (32, 32), (32, 64), (64, 64)]
+    bench.run(*(bench.desk.submit(height=height, width=width) for height, width in sizes))
+    assert len(bench.channel.of(WarmingUp)) == 2
+    phases = list(dict.fromkeys(seen))
+    assert phases == ["preparing", "loading_model", "warming_up", "generating", "saving"]
+    kinds = [type(event) for event in bench.channel.of(Loaded, WarmingUp, Ended)]
+    assert kinds == [Loaded, WarmingUp, Ended, Ended, WarmingUp, Ended, Ended]
+
+
+def test_memory_that_stays_behind_after_a_switch_replaces_the_worker(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pipelines, "leaks", lambda self: len(self.models) > 1)
+    first, second, third = bench.desk.submit(), bench.desk.submit(model="tiny-flux"), bench.desk.submit()
+    bench.run(first, second, third)
+    assert [bench.desk.state(job) for job in (first, second, third)] == [
+        State.COMPLETED,
+        State.COMPLETED,
+        State.PENDING,
+    ]
+    assert "Memory stayed behind" in bench.left_because()
+
+
+def test_a_picture_of_another_size_than_asked_for_carries_a_warning(bench: Bench) -> None:
+    """FluxPipeline rounds down what is no multiple of its patches, and only writes so to its log."""
+    entry = bench.desk.catalog.models["tiny-flux"]
+    limits = msgspec.structs.replace(entry.limits, size_multiple=2)
+    bench.desk.catalog.models["tiny-flux"] = msgspec.structs.replace(entry, limits=limits)
+    job = bench.desk.submit(model="tiny-flux", height=34, width=32)
+    bench.run(job)
+    (sidecar,) = bench.desk.store.images_of(job)
+    assert (sidecar.width, sidecar.height) == (32, 32)
+    assert sidecar.warnings[-1].startswith("The model makes 32x32 instead of 32x34: limits.size_multiple")
+
+
+def test_a_size_that_a_family_refuses_fails_one_job_with_its_sentence(bench: Bench) -> None:
+    entry = bench.desk.catalog.models["tiny-sd3"]
+    limits = msgspec.structs.replace(entry.limits, size_multiple=1)
+    bench.desk.catalog.models["tiny-sd3"] = msgspec.structs.replace(entry, limits=limits)
+    bad, good = bench.desk.submit(model="tiny-sd3", height=33), bench.desk.submit(model="tiny-sd3")
+    bench.run(bad, good)
+    failed = bench.desk.stored(bad)
+    assert failed.error is not None
+    assert failed.error.type == "invalid_settings"
+    assert "The model refused the request: `height` and `width` have to be divisible by 2" in failed.error.message
+    assert bench.desk.state(good) is State.COMPLETED
+
+
+def test_a_picture_for_which_there_is_no_room_says_what_would_fit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = bench.desk.catalog.models["tiny-sd"]
+    limits = msgspec.structs.replace(entry.limits, max_side=1024)
+    bench.desk.catalog.models["tiny-sd"] = msgspec.structs.replace(entry, limits=limits)
+    monkeypatch.setattr(Device, "memory", lambda _self: (1536 << 20, 16 << 30))
+    bad = bench.desk.submit(height=1024, width=1024)
+    good = bench.desk.submit()
+    bench.run(bad, good)
+    failed = bench.desk.stored(bad)
+    assert failed.error is not None
+    assert failed.error.type == "out_of_memory"
+    assert failed.error.message.startswith("No room for 1024x1024: Model tiny-sd needs about 2.0 GiB of memory on CPU")
+    assert "about 728x728 should fit" in failed.error.message
+    assert bench.desk.state(good) is State.COMPLETED
 
 
 def test_a_device_fault_replaces_the_worker_and_counts_the_attempt(
