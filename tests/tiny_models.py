@@ -109,8 +109,8 @@ def save_stable_diffusion(folder: Path) -> None:
     pipeline.save_pretrained(folder, safe_serialization=True)
 
 
-def save_flux(folder: Path) -> None:
-    """A FluxPipeline: CLIP and T5, a distilled transformer that takes its guidance as a number."""
+def save_flux(folder: Path, *, guidance_embeds: bool = True) -> None:
+    """A FluxPipeline: CLIP and T5, a distilled transformer that takes its guidance as a number (or, schnell, none)."""
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
     from transformers import CLIPTextModel
@@ -128,7 +128,7 @@ def save_flux(folder: Path) -> None:
         joint_attention_dim=32,
         pooled_projection_dim=32,
         axes_dims_rope=(4, 4, 8),
-        guidance_embeds=True,
+        guidance_embeds=guidance_embeds,
     )
     FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
