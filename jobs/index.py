@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +24,7 @@ from jobs import files
 from jobs import index_queries as queries
 from jobs.derived_index import DerivedIndex
 from jobs.errors import CorruptJob, IndexUnavailable, JobNotFound
-from jobs.ids import accepted_at, is_order
+from jobs.ids import is_order
 from jobs.index_figures import Figures, read_figures
 from jobs.index_queries import (
     BUCKET_MS,
@@ -60,6 +61,9 @@ class _Facts(Struct):
     duration_seconds: float | None = None
     started_at: str | None = None
     error: JobError | None = None
+
+
+_decode_facts: Final = msgspec.json.Decoder(_Facts).decode
 
 
 class JobIndex(DerivedIndex):
@@ -190,7 +194,7 @@ class JobIndex(DerivedIndex):
     def _read_row(self, state: State, job_id: str) -> Row | None:
         """The entry of the job in this state; None if it is not there or cannot be read."""
         with suppress(OSError, ValueError, msgspec.DecodeError):
-            facts = msgspec.json.decode(files.read(self._spool.path(state, job_id)), type=_Facts)
+            facts = _decode_facts(files.read(self._spool.path(state, job_id)))
             return _row(job_id, facts, state)
         return None
 
@@ -199,14 +203,15 @@ def _row(job_id: str, job: Job | _Facts, state: State) -> Row:
     key = _key(job.order)
     bucket = int.from_bytes(key[:6], "big") // BUCKET_MS
     error = job.error.type if job.error and state is State.FAILED else None
-    return job_id, key, NUMBER[state], job.model_id, bucket, job.duration_seconds, _waited(job), error
+    return job_id, key, NUMBER[state], job.model_id, bucket, job.duration_seconds, _waited(job, key), error
 
 
-def _waited(job: Job | _Facts) -> float | None:
+def _waited(job: Job | _Facts, key: bytes) -> float | None:
     """Seconds from acceptance to the first start; None if it has not started."""
     if job.started_at is None:
         return None
-    return max(0.0, (datetime.fromisoformat(job.started_at) - accepted_at(job.order)).total_seconds())
+    accepted = int.from_bytes(key[:6], "big") / 1000
+    return max(0.0, datetime.fromisoformat(job.started_at).timestamp() - accepted)
 
 
 def _key(order: str) -> bytes:

@@ -18,7 +18,6 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from jobs import files
 from jobs.derived_index import DerivedIndex
 from jobs.errors import IndexUnavailable, InvalidRequest
 from jobs.ids import image_folder, is_image_id
@@ -49,6 +48,9 @@ class _Facts(Struct):
 
     model_id: str
     prompt: str
+
+
+_decode_facts: Final = msgspec.json.Decoder(_Facts).decode
 
 
 class ImageIndex(DerivedIndex):
@@ -118,7 +120,7 @@ class ImageIndex(DerivedIndex):
             rows = [row for image_id in sorted(self.names(folder)) if (row := self._read_row(image_id))]
             database.executemany("INSERT OR IGNORE INTO image VALUES (?, ?, ?)", (row[:3] for row in rows))
             database.executemany("INSERT OR IGNORE INTO body VALUES (?, ?)", ((row[0], row[3]) for row in rows))
-        database.execute("UPDATE progress SET filled = -1 WHERE EXISTS (SELECT 1 FROM body)")
+        queries.begin_filling(database)
         run_script(database, FOLLOWERS)
 
     def is_finished(self, database: sqlite3.Connection) -> bool:
@@ -130,8 +132,7 @@ class ImageIndex(DerivedIndex):
         finished = False
         while not finished:
             with self.file.write() as database:
-                queries.fill_some(database, 500)
-                finished = self.is_finished(database)
+                finished = queries.fill_some(database)
 
     def folders(self) -> dict[str, int]:
         """The days' folders, `YYYY/MM/DD`."""
@@ -170,7 +171,7 @@ class ImageIndex(DerivedIndex):
     def _read_row(self, image_id: str) -> Row | None:
         """The entry of a committed image; None if there is none or its sidecar cannot be read."""
         with suppress(OSError, ValueError, ImageNotFound, msgspec.DecodeError):
-            facts = msgspec.json.decode(files.read(self._store.sidecar_path(image_id)), type=_Facts)
+            facts = _decode_facts(self._store.sidecar_bytes(image_id))
             text = searchable(facts.prompt, facts.model_id)
             return to_number(image_id), bytes.fromhex(image_id[4:36]), facts.model_id, text
         return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
 #: Part the fields of a searchable text. They cannot occur in a folded text, which has only plain spaces.
 _FIELD: Final = "\n"
 _EXACT: Final = "\t"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 #: The shortest word that the trigram index knows.
 TRIGRAM: Final = 3
 
@@ -16,11 +18,7 @@ def fold(text: str) -> str:
     """The form in which texts are compared: one string for all ways to write the same letters."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     plain = unicodedata.normalize("NFKC", plain).encode("utf-8", "replace").decode("utf-8")
-    return " ".join("".join(" " if _is_control(letter) else letter for letter in plain).split())
-
-
-def _is_control(letter: str) -> bool:
-    return unicodedata.category(letter) == "Cc"
+    return " ".join(_CONTROL.sub(" ", plain).split())
 
 
 def searchable(prompt: str, model: str) -> str:

@@ -80,11 +80,16 @@ class ImageStore:
     def sidecar(self, image_id: str) -> Sidecar:
         """The sidecar of an image; raises ImageNotFound, DamagedImage."""
         try:
-            return _decode_sidecar(files.read(f"{self.outputs}/{self.file_path(image_id)[:-4]}.json"))
+            return _decode_sidecar(self.sidecar_bytes(image_id))
         except FileNotFoundError as error:
             raise ImageNotFound(image_id) from error
         except (msgspec.DecodeError, ValueError) as error:
             raise DamagedImage(image_id, f"its sidecar cannot be read ({error})") from error
+
+    def sidecar_bytes(self, image_id: str) -> bytes:
+        """The sidecar's content; raises ImageNotFound, FileNotFoundError, ValueError (not a plain file)."""
+        # A plain string: every image that is shown or indexed comes here, and Path costs more than the read.
+        return files.read(f"{self.outputs}/{self.file_path(image_id)[:-4]}.json")
 
     def images_of(self, job: Job) -> Iterator[Sidecar]:
         """The committed images of a job, in order of their number."""
