@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import falcon
-import msgspec
 from falcon import Request, Response
 
 from http_api.errors import ApiError
@@ -84,5 +83,4 @@ def _events(first: Snapshot, subscription: Subscription, known: str | None) -> I
 
 
 def _event(snapshot: Snapshot) -> bytes:
-    data = msgspec.json.encode(snapshot.status)
-    return b"event: status\nid: " + snapshot.version.encode() + b"\ndata: " + data + b"\n\n"
+    return b"event: status\nid: " + snapshot.version.encode() + b"\ndata: " + snapshot.body + b"\n\n"

@@ -58,6 +58,7 @@ limit_request_field_size = 8190
 forwarder_headers = ""
 control_socket_disable = True
 
+logger_class = "http_api.worker.ServerLog"
 loglevel = _chosen.log_level
 accesslog = None
 logconfig_dict: dict[str, Any] = {

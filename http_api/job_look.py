@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from http_api.estimate import Estimator
 from http_api.job_view import Look
@@ -47,7 +48,7 @@ class Looker:
             position=self._position(job) if state is State.PENDING else None,
             warnings=warnings,
         )
-        return replace(look, eta=self._estimator.seconds_left(look))
+        return look if state.is_final else replace(look, eta=self._estimator.seconds_left(look))
 
     def _position(self, job: Job) -> int | None:
         try:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
+from msgspec import Struct
 
 from http_api import image_view
 from jobs.schema import Job, Phase, Progress, State
@@ -15,8 +14,7 @@ from outputs.sidecar import Sidecar
 _FLAGS: Final = ("preparing", "loading_model", "generating", "saving", "completed", "failed")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Look:
+class Look(Struct, frozen=True, kw_only=True):
     """One look at a job: its file, the directory it lay in, and what is known around it."""
 
     job: Job
@@ -49,7 +47,7 @@ def status(look: Look) -> dict[str, Any]:
         "prompt": job.prompt,
         "negative_prompt": job.negative_prompt,
         "settings": job.settings,
-        "effective_settings": msgspec.to_builtins(job.effective_settings),
+        "effective_settings": job.effective_settings,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "completed_at": job.completed_at,
@@ -78,7 +76,7 @@ def summary(job: Job, state: State) -> dict[str, Any]:
         "prompt": job.prompt,
         "negative_prompt": job.negative_prompt,
         "settings": job.settings,
-        "effective_settings": msgspec.to_builtins(job.effective_settings),
+        "effective_settings": job.effective_settings,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "completed_at": job.completed_at,

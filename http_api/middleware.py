@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
+import secrets
 import time
 from typing import Any, Final
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import falcon
 from falcon import Request, Response
@@ -23,10 +24,15 @@ _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 class RequestId:
     """Gives each request an id (the client's own X-Request-Id, if it is a plain one) and answers it."""
 
+    def __init__(self) -> None:
+        # One draw per process and then counting: as unique as a draw per request, and quicker.
+        self._process = secrets.token_hex(10)
+        self._numbers = itertools.count()
+
     def process_request(self, req: Request, resp: Response) -> None:
         """Before anything else."""
         sent = req.get_header("X-Request-Id") or ""
-        req.context.request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid4().hex
+        req.context.request_id = sent if _REQUEST_ID.fullmatch(sent) else f"{self._process}{next(self._numbers):012x}"
         resp.set_header("X-Request-Id", req.context.request_id)
 
 

@@ -36,7 +36,8 @@ class StatusResource:
         if file_answer.is_known(req, found.version):
             resp.status = falcon.HTTP_304
             return
-        resp.media = found.status
+        resp.content_type = falcon.MEDIA_JSON
+        resp.data = found.body
 
     on_head = on_get
 

@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from http_api import job_view, stopping
 from http_api.job_look import Looker
@@ -34,11 +34,11 @@ INTERVAL: Final = 0.25
 _LOOK_ANYWAY: Final = 2.0
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """What `/status` says at one moment; `version` stands for its content, in every worker and for ever."""
 
-    status: dict[str, Any]
+    #: The JSON of the answer.
+    body: bytes
     version: str
     is_final: bool
 
@@ -46,9 +46,9 @@ class Snapshot:
 def snapshot(looker: Looker, job_id: str) -> tuple[Snapshot, Job, State]:
     """The present snapshot of a job; raises JobNotFound, CorruptJob."""
     look = looker.look(job_id)
-    status = job_view.status(look)
-    version = hashlib.sha256(msgspec.json.encode(status)).hexdigest()[:24]
-    return Snapshot(status, version, look.state.is_final), look.job, look.state
+    body = msgspec.json.encode(job_view.status(look))
+    version = hashlib.sha256(body).hexdigest()[:24]
+    return Snapshot(body, version, look.state.is_final), look.job, look.state
 
 
 class Subscription:

@@ -28,6 +28,8 @@ from jobs.schema import FINAL_STATES, Job, JobError, Progress, State, encode
 _FOLDERS: Final = ("incoming", *State, "rejected", "progress", "cancel", "bell", "tmp")
 #: Look-ups go the way that jobs move, so a job that moves meanwhile is met again further on.
 _LIFE: Final = (State.PENDING, State.PROCESSING, *FINAL_STATES)
+#: A recovery moves a job backwards, past a reader that looks forwards; hence a second round.
+_LOOK_UP: Final = (*_LIFE, *_LIFE)
 
 
 _decode_job: Final = msgspec.json.Decoder(Job).decode
@@ -64,6 +66,8 @@ class Spool:
     ) -> None:
         self.data = data
         self.root = data / "spool"
+        #: For paths on the way of every request; joining Path objects costs more than opening a file.
+        self._root = str(self.root)
         self.outputs = data / "outputs"
         self.temporary = self.root / "tmp"
         self.incoming = self.root / "incoming"
@@ -94,34 +98,33 @@ class Spool:
         """The file of a job in a state; raises JobNotFound for a name that can be no id."""
         if not is_job_id(job_id):
             raise JobNotFound(job_id)
-        return Path(f"{self.root}/{state}/{job_id}.json")
+        return Path(f"{self._root}/{state}/{job_id}.json")
 
     def lock_path(self, job_id: str) -> Path:
         """The lock file of a job."""
         if not is_job_id(job_id):
             raise JobNotFound(job_id)
-        return Path(f"{self.root}/locks/{job_id}.lock")
+        return Path(f"{self._root}/locks/{job_id}.lock")
 
     def progress_path(self, job_id: str) -> Path:
         """The progress file of a job, which need not be there."""
-        return Path(f"{self.root}/progress/{job_id}.json")
+        return Path(f"{self._root}/progress/{job_id}.json")
 
     def _preview_path(self, job_id: str) -> Path:
         return self.root / "progress" / f"{job_id}.webp"
 
     def _cancel_path(self, job_id: str) -> Path:
-        return Path(f"{self.root}/cancel/{job_id}")
+        return Path(f"{self._root}/cancel/{job_id}")
 
     # --- Reading ------------------------------------------------------------------------------
 
     def find(self, job_id: str) -> tuple[State, Job]:
-        """A job and its state; raises JobNotFound, CorruptJob.
-
-        A recovery moves a job backwards, past a reader that looks forwards; hence the second round.
-        """
-        for state in (*_LIFE, *_LIFE):
+        """A job and its state; raises JobNotFound, CorruptJob."""
+        if not is_job_id(job_id):
+            raise JobNotFound(job_id)
+        for state in _LOOK_UP:
             try:
-                return state, self.read(state, job_id)
+                return state, self._read(state, job_id)
             except FileNotFoundError:
                 continue
         raise JobNotFound(job_id)
@@ -130,19 +133,21 @@ class Spool:
         """The job file in one state; raises FileNotFoundError, CorruptJob."""
         if not is_job_id(job_id):
             raise JobNotFound(job_id)
+        return self._read(state, job_id)
+
+    def _read(self, state: State, job_id: str) -> Job:
         try:
-            # A plain string: every request for a status comes here, and Path costs more than the read.
-            return _decode_job(files.read(f"{self.root}/{state}/{job_id}.json"))
+            return _decode_job(files.read(f"{self._root}/{state}/{job_id}.json"))
         except (msgspec.DecodeError, ValueError) as error:
             raise CorruptJob(f"{state}/{job_id}.json cannot be read as a job: {error}") from error
 
     def exists(self, job_id: str) -> bool:
         """Whether a job with this id is in any state."""
-        return any(self.path(state, job_id).exists() for state in (*_LIFE, *_LIFE))
+        return any(self.path(state, job_id).exists() for state in _LOOK_UP)
 
     def ids(self, state: State) -> Iterator[str]:
         """The ids in a state, in no order."""
-        with os.scandir(f"{self.root}/{state}") as entries:
+        with os.scandir(f"{self._root}/{state}") as entries:
             for entry in entries:
                 name = entry.name
                 if name.endswith(".json") and is_job_id(name[:-5]):
