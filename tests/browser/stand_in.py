@@ -10,12 +10,12 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from jobs.claims import Claim, claim
-from jobs.ids import image_id, timestamp
+from jobs.ids import timestamp
 from jobs.schema import Job, Phase, Progress, State
 from jobs.spool import Spool
 from outputs.maintenance import image_index, job_index
-from outputs.sidecar import Sidecar
-from outputs.store import ImageStore, digest
+from outputs.store import ImageStore
+from tests.sidecars import sidecar_of
 
 
 class StandIn:
@@ -38,7 +38,8 @@ class StandIn:
         """Commit all images of a claimed job and complete it."""
         for number in range(1, held.job.effective_settings.num_images + 1):
             png = _picture(held.job, number)
-            self.store.commit(png, _sidecar(held.job, number, png))
+            about = sidecar_of(held.job, number, png, width=128, height=128, generation_time=time.time())
+            self.store.commit(png, about)
         held.complete()
 
     def draw_pending(self) -> int:
@@ -62,30 +63,3 @@ def _picture(job: Job, number: int) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()
-
-
-def _sidecar(job: Job, number: int, png: bytes) -> Sidecar:
-    return Sidecar(
-        id=image_id(job.order, number),
-        job_id=job.id,
-        order=job.order,
-        model_id=job.model_id,
-        model_source="stand-in",
-        prompt=job.prompt,
-        negative_prompt=job.negative_prompt,
-        settings=job.effective_settings,
-        seed=job.effective_settings.seed + number - 1,
-        image_number=number,
-        total_images=job.effective_settings.num_images,
-        attempt=job.attempts,
-        width=128,
-        height=128,
-        created_at=timestamp(),
-        generation_time=time.time(),
-        duration_seconds=1.0,
-        device="none",
-        dtype="none",
-        versions={},
-        size_bytes=len(png),
-        sha256=digest(png),
-    )

@@ -20,11 +20,11 @@ from jobs.errors import DuplicateJob
 from jobs.ids import timestamp
 from jobs.pending import PendingQueue
 from jobs.requests import RequestValidator
-from jobs.schema import Job, JobError, Phase, Progress
+from jobs.schema import JobError, Phase, Progress
 from jobs.spool import Spool
 from outputs.errors import ImageNotFound
-from outputs.sidecar import Sidecar
-from outputs.store import ImageStore, digest
+from outputs.store import ImageStore
+from tests.sidecars import sidecar_of
 
 Tell = Callable[[str], None]
 
@@ -139,7 +139,7 @@ class Life:
             progress = Progress(phase=Phase.GENERATING, attempt=job.attempts, total_steps=1, updated_at=timestamp())
             held.report(progress)
             png = picture(image)
-            self.store.commit(png, sidecar(job, image, number, png))
+            self.store.commit(png, sidecar_of(job, number, png))
             self._tell(f"committed {image}")
 
     def _delete(self, job_id: str, number: int) -> None:
@@ -153,30 +153,3 @@ class Life:
 def picture(image: str) -> bytes:
     """The bytes that stand for a PNG: the same for the same image, larger than a block of the disk."""
     return image.encode() * 400
-
-
-def sidecar(job: Job, image: str, number: int, png: bytes) -> Sidecar:
-    """The record of a scripted image."""
-    return Sidecar(
-        id=image,
-        job_id=job.id,
-        order=job.order,
-        model_id=job.model_id,
-        model_source="tiny",
-        prompt=job.prompt,
-        settings=job.effective_settings,
-        seed=job.effective_settings.seed,
-        image_number=number,
-        total_images=job.effective_settings.num_images,
-        attempt=job.attempts,
-        width=64,
-        height=64,
-        created_at=timestamp(),
-        generation_time=0.0,
-        duration_seconds=0.0,
-        device="cpu",
-        dtype="float32",
-        versions={},
-        size_bytes=len(png),
-        sha256=digest(png),
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,6 @@ from http_api.parts import Parts
 from http_api.rate_limit import RateLimiter
 from jobs.catalog import Catalog
 from jobs.claims import Claim, claim
-from jobs.ids import image_id, timestamp
 from jobs.requests import RequestValidator
 from jobs.schema import Job
 from jobs.settings import Settings
@@ -25,6 +23,7 @@ from outputs.maintenance import image_index, job_index
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from tests.described import check_answer
+from tests.sidecars import sidecar_of
 
 
 @pytest.fixture
@@ -105,33 +104,3 @@ def draw(parts: Parts) -> Callable[..., Sidecar]:
         return found
 
     return commit
-
-
-def sidecar_of(job: Job, number: int, png: bytes) -> Sidecar:
-    """The sidecar that a worker would write."""
-    settings = job.effective_settings
-    return Sidecar(
-        id=image_id(job.order, number),
-        job_id=job.id,
-        order=job.order,
-        model_id=job.model_id,
-        model_source="example/tiny",
-        prompt=job.prompt,
-        negative_prompt=job.negative_prompt,
-        requested_negative_prompt=job.negative_prompt,
-        settings=settings,
-        seed=settings.seed + number - 1,
-        image_number=number,
-        total_images=settings.num_images,
-        attempt=job.attempts,
-        width=settings.width,
-        height=settings.height,
-        created_at=timestamp(),
-        generation_time=1_700_000_000.5,
-        duration_seconds=1.5,
-        device="cpu",
-        dtype="float32",
-        versions={"torch": "2"},
-        size_bytes=len(png),
-        sha256=hashlib.sha256(png).hexdigest(),
-    )

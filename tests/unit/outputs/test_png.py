@@ -10,34 +10,18 @@ from PIL import Image
 
 from jobs.schema import EffectiveSettings
 from outputs import png
-from outputs.sidecar import Sidecar
+from tests.sidecars import sidecar
 
-ABOUT = Sidecar(
-    id="img_00000000000070008000000000000000_1",
-    job_id="castle",
-    order="00000000-0000-7000-8000-000000000000",
-    model_id="tiny",
-    model_source="example/tiny",
+ABOUT = sidecar(
+    "00000000-0000-7000-8000-000000000000",
+    number=2,
     prompt="a castle, at night",
     negative_prompt="blurry",
     scheduler="DDIM",
     settings=EffectiveSettings(
         num_images=2, num_inference_steps=30, guidance_scale=7.5, height=8, width=16, max_sequence_length=77, seed=41
     ),
-    seed=42,
-    image_number=2,
-    total_images=2,
-    attempt=1,
-    width=16,
-    height=8,
-    created_at="2026-11-22T00:00:00.000Z",
-    generation_time=1.0,
-    duration_seconds=1.0,
-    device="CPU",
-    dtype="float32",
     versions={"cyberimage": "0.1.0"},
-    size_bytes=0,
-    sha256="",
 )
 IMAGE = Image.new("RGB", (16, 8), "red")
 

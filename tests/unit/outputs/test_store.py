@@ -13,7 +13,8 @@ from jobs.schema import Job
 from jobs.spool import Spool
 from outputs.errors import DamagedImage, ImageNotFound
 from outputs.store import ImageStore
-from tests.faults.scenario import picture, sidecar
+from tests.faults.scenario import picture
+from tests.sidecars import sidecar_of
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def image(store: ImageStore, new_job: Callable[..., Job]) -> str:
     """A committed image."""
     job = new_job()
     identifier = ids.image_id(job.order, 1)
-    store.commit(picture(identifier), sidecar(job, identifier, 1, picture(identifier)))
+    store.commit(picture(identifier), sidecar_of(job, 1, picture(identifier)))
     return identifier
 
 
