@@ -101,7 +101,7 @@ class Supervisor:
     def _sleep_seconds(self) -> float:
         """Until the next thing that is due by the clock."""
         due = [self._intake.seconds_to_scan(), self._board.seconds_to_write()]
-        if self._worker is not None:
+        if self._worker is not None and self._kill_reason is None:
             due.append(max(0.0, self._patience() - self._worker.silent_seconds()))
         if self._worker is not None and self._is_idle():
             due.append(max(0.0, self._idle_since + self._settings.idle_seconds - time.monotonic()))
@@ -208,6 +208,7 @@ class Supervisor:
             logger.info("The worker has left.", extra={"reason": self._board.message, "status": status})
             self._board.message = None
             return
+        self._board.message = None
         reason = self._kill_reason or f"The worker died: {describe_exit(status)}."
         logger.error("%s", reason, extra={"job_id": job_id})
         self._backoff.crashed(in_job=job_id is not None)
@@ -230,6 +231,8 @@ class Supervisor:
         if worker is None or self._kill_reason is not None or worker.silent_seconds() < self._patience():
             return
         self._kill_reason = f"No progress for {worker.silent_seconds():.0f} s; the worker was killed."
+        # One that waits for the kernel lives on, and nothing may begin on its device: whoever looks shall know.
+        self._board.pause(f"{self._kill_reason} Work goes on as soon as its process {worker.pid} is gone.")
         worker.kill()
 
     # --- The end ------------------------------------------------------------------------------

@@ -81,3 +81,9 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def desk(tmp_path: Path, tiny_weights: Path) -> RunnerDesk:
     """A data directory with a catalog of tiny models, for real runner processes."""
     return RunnerDesk(tmp_path, tiny_weights)
+
+
+@pytest.fixture
+def bare_desk(tmp_path: Path) -> RunnerDesk:
+    """A data directory for real runner processes with a worker that only pretends to draw."""
+    return RunnerDesk.bare(tmp_path)

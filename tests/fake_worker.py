@@ -1,8 +1,9 @@
 """A worker without torch: claims real jobs, but only pretends to draw. The prompt says what goes wrong.
 
-Words in the prompt: `hang` (no sign of life), `kill` (SIGKILL to itself), `exit` (status 3), `slow` (20 steps
-of 0.1 s; else 2 of 0.01 s), `deaf` (does not react to a stop). A prompt that begins with a word acts so only in
-the first attempt if it ends with "once".
+Words in the prompt: `hang` (no sign of life), `kill` (SIGKILL to itself), `exit` (status 3), `freeze` (writes to
+the folder TEST_FROZEN_FOLDER, and never returns while that file system is frozen), `slow` (20 steps of 0.1 s; else
+2 of 0.01 s), `deaf` (does not react to a stop). A prompt that begins with a word acts so only in the first attempt
+if it ends with "once". What is committed is told in the file TEST_TALE, if there is one.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from jobs.claims import Claim, claim
 from jobs.files import ExclusiveLock
-from jobs.ids import timestamp
+from jobs.ids import image_id, timestamp
 from jobs.schema import Phase, Progress
 from jobs.settings import Settings
 from jobs.spool import Spool
+from outputs.store import ImageStore
 from runner.messages import Ended, Leaving, Loaded, Loading, Outcome, Ready, Stepped, Waiting
 from runner.stop_switch import StopSwitch
 from runner.worker_channel import WorkerChannel
+from tests.sidecars import sidecar_of
 
 
 class FakeWorker:
@@ -29,7 +33,10 @@ class FakeWorker:
     def __init__(self) -> None:
         self.stop = StopSwitch()
         self.channel = WorkerChannel(self.stop.request)
-        self.spool = Spool(Settings.from_environment().data)
+        settings = Settings.from_environment()
+        self.device = settings.device
+        self.spool = Spool(settings.data)
+        self.store = ImageStore(self.spool.outputs, self.spool.temporary)
         signal.signal(signal.SIGTERM, lambda *_: self.channel.stop())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -37,7 +44,7 @@ class FakeWorker:
         """Work until told to stop."""
         if os.environ.get("TEST_WORKER_BROKEN"):
             sys.exit(1)
-        lock = ExclusiveLock(self.spool.root / "locks" / "device.fake.lock")
+        lock = ExclusiveLock(self.spool.root / "locks" / f"device.fake.{self.device.replace(':', '-')}.lock")
         while not lock.acquire(timeout=0.05):
             if self.stop.is_requested:
                 return
@@ -68,6 +75,7 @@ class FakeWorker:
             if self.stop.is_requested and "deaf" not in words:
                 held.put_back(return_attempt=True)
                 return "put_back"
+        self._commit(held)
         held.complete()
         return "completed"
 
@@ -79,6 +87,25 @@ class FakeWorker:
             os._exit(3)
         if "hang" in words:
             time.sleep(3600)
+        if "freeze" in words:
+            (Path(os.environ["TEST_FROZEN_FOLDER"]) / "written").write_text("thawed", encoding="utf-8")
+
+    def _commit(self, held: Claim) -> None:
+        job = held.job
+        for number in range(1, job.effective_settings.num_images + 1):
+            image = image_id(job.order, number)
+            if not self.store.is_committed(image):
+                self._tell(f"drawing {image}")
+                png = image.encode() * 100
+                held.check()
+                self.store.commit(png, sidecar_of(job, number, png))
+                self._tell(f"committed {image}")
+
+    @staticmethod
+    def _tell(line: str) -> None:
+        if path := os.environ.get("TEST_TALE"):
+            with open(path, "ab", buffering=0) as stream:
+                stream.write(f"{line}\n".encode())
 
     def _report(self, held: Claim, step: int, steps: int, seconds: float) -> None:
         job = held.job

@@ -37,6 +37,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def children_of(pid: int) -> list[int]:
+    """The process ids of the children of a process."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+    except FileNotFoundError:
+        return []
+
+
+def processor_seconds(pid: int) -> float:
+    """The processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Program:
     """A process of ours with its output in a file; leaving the context ends it."""
 
@@ -135,13 +149,17 @@ class ApiProcess(Program):
 
         wait_until(answers, 30, "an answer of the API")
 
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Any request below /api."""
+        return self.client.request(method, f"{self.base}/api{path}", **options)
+
     def get(self, path: str, **options: Any) -> httpx.Response:
         """GET below /api."""
-        return self.client.get(f"{self.base}/api{path}", **options)
+        return self.ask("GET", path, **options)
 
     def post(self, path: str, **options: Any) -> httpx.Response:
         """POST below /api."""
-        return self.client.post(f"{self.base}/api{path}", **options)
+        return self.ask("POST", path, **options)
 
     def status(self, job_id: str) -> dict[str, Any]:
         """The answer of /status."""

@@ -35,9 +35,21 @@ class RunnerDesk:
         self.catalog_path.write_text(tiny_models.catalog_text(), encoding="utf-8")
         self.catalog = Catalog.load(self.catalog_path, weights)
         self.spool = Spool(self.data)
-        self.spool.prepare()
+        self.spool.prepare(create_anyway=True)  # the folder may be a file system that was just mounted
         self.store = ImageStore(self.spool.outputs, self.spool.temporary)
         self._validator = RequestValidator(self.catalog, prompt_limit=500)
+
+    @classmethod
+    def bare(cls, folder: Path) -> RunnerDesk:
+        """A desk whose models are only names: the fake worker loads nothing."""
+        for key in ("tiny-sd", "tiny-flux", "tiny-sd3"):
+            (folder / "weights" / key).mkdir(parents=True)
+            (folder / "weights" / key / "model_index.json").write_text("{}", encoding="utf-8")
+        return cls(folder, folder / "weights")
+
+    def fake_runner(self, **settings: Any) -> Program:
+        """A runner whose worker only pretends to draw (tests/fake_worker.py)."""
+        return self.runner(worker="tests.fake_worker", **({"idle_seconds": 60, "scan_seconds": 0.5} | settings))
 
     def submit(self, prompt: str = "a castle", *, model: str = "tiny-sd", negative: str = "", **settings: Any) -> Job:
         """Submit a job as the API would."""
@@ -47,6 +59,17 @@ class RunnerDesk:
         job = self._validator.job(request, job_id=order, order=order, source="http")
         self.spool.submit(job)
         return job
+
+    def drop(self, name: str, prompt: str = "a castle") -> Path:
+        """Write a job file with this id into the drop zone."""
+        path = self.spool.incoming / f"{name}.json"
+        path.write_text(json.dumps({"id": name, "model_id": "tiny-sd", "prompt": prompt}), encoding="utf-8")
+        return path
+
+    def wait_for_adoption(self, name: str) -> None:
+        """Wait until a dropped file is a job, and gone."""
+        path = self.spool.incoming / f"{name}.json"
+        wait_until(lambda: self.spool.exists(name) and not path.exists(), PATIENCE, f"the drop {name} to be adopted")
 
     def runner(self, *, worker: str = "runner.worker", **settings: Any) -> Program:
         """A runner to be started with `with`; settings without their prefix. `worker` is the worker's module."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,22 +9,31 @@ import pytest
 
 from jobs.requests import RequestValidator
 from tests.faults import scenario
+from tests.faults.fast import fast_folder
+from tests.faults.hostile import environment
 from tests.faults.table import TABLE
+from tests.programs import ApiProcess, api
 
 
 @pytest.fixture
 def fast_path() -> Iterator[Path]:
-    """A folder in memory where there is one: a SIGKILL needs no disk, and there syncs cost nothing."""
-    shared_memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=shared_memory if shared_memory.is_dir() else None))
-    yield folder
-    shutil.rmtree(folder)
+    """A folder in memory where there is one."""
+    with fast_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
 def scripted(tmp_path: Path) -> RequestValidator:
     """The validator of the scenario."""
     return scenario.validator(tmp_path / "models")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    """One API for the tests of a module that leave it whole."""
+    folder = tmp_path_factory.mktemp("hostile")
+    with api(folder / "data", environment(folder)) as program:
+        yield program
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

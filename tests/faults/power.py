@@ -8,12 +8,13 @@ import shutil
 import signal
 import struct
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.faults.fast import fast_folder
 
 #: ext4's EXT4_IOC_SHUTDOWN, and "do not flush the journal": what was not synced is lost.
 _SHUTDOWN = 0x8004587D
@@ -68,16 +69,19 @@ class Disk:
 @contextmanager
 def disk() -> Iterator[Disk]:
     """A disk; skips the test with the reason where this machine cannot mount one."""
-    folder = Path(tempfile.mkdtemp(prefix="power-"))
-    made = None
+    with fast_folder() as folder:
+        made = _first_disk(folder)
+        try:
+            yield made
+        finally:
+            made.unmount()
+
+
+def _first_disk(folder: Path) -> Disk:
     try:
         made = Disk(folder)
         made.make_new()
-        yield made
     except (subprocess.CalledProcessError, FileNotFoundError) as error:
         detail = getattr(error, "stderr", b"") or b""
         pytest.skip(f"a loop mount of ext4 is not possible here: {error} {detail.decode(errors='replace')}")
-    finally:
-        if made is not None:
-            made.unmount()
-        shutil.rmtree(folder)
+    return made

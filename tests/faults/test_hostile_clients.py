@@ -1,169 +1,28 @@
-"""Hostile and unlucky clients against a real gunicorn (reliability.md F)."""
+"""Too many, too slow and deceitful clients, and API workers that are killed (reliability.md F1, F2, F8, F13)."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
-import shutil
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
 
+from http_api.access import digest_of
 from jobs.schema import State
 from jobs.spool import Spool
-from tests import tiny_models
+from tests.faults.hostile import BODY, POST, connect, environment
 from tests.faults.table import record
-from tests.programs import REPOSITORY, ApiProcess, api, wait_until
-
-#: The beginning of a request to submit.
-POST = b"POST /api/generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-BODY = {"model_id": "tiny-sd", "prompt": "a castle"}
-
-
-def environment(folder: Path, **settings: str) -> dict[str, str]:
-    """Settings with a catalog whose models are only names."""
-    for key in ("tiny-sd", "tiny-flux", "tiny-sd3"):
-        (folder / "weights" / key).mkdir(parents=True, exist_ok=True)
-        (folder / "weights" / key / "model_index.json").write_text("{}", encoding="utf-8")
-    (folder / "models.toml").write_text(tiny_models.catalog_text(), encoding="utf-8")
-    chosen = {"CYBERIMAGE_CATALOG": str(folder / "models.toml"), "CYBERIMAGE_MODELS": str(folder / "weights")}
-    return chosen | {f"CYBERIMAGE_{name.upper()}": value for name, value in settings.items()}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
-    """One API for the tests that leave it whole."""
-    folder = tmp_path_factory.mktemp("hostile")
-    with api(folder / "data", environment(folder)) as program:
-        yield program
-
-
-def connect(server: ApiProcess) -> socket.socket:
-    address = httpx.URL(server.base)
-    return socket.create_connection((address.host, address.port or 80), timeout=40)
-
-
-def talk(server: ApiProcess, request: bytes) -> bytes:
-    """Send raw bytes; answers all that comes back until the server closes or is silent for a second."""
-    with closing(connect(server)) as connection:
-        connection.sendall(request)
-        connection.settimeout(5)
-        parts = []
-        with suppress(TimeoutError, ConnectionResetError):
-            while part := connection.recv(65536):
-                parts.append(part)
-                connection.settimeout(1)
-    return b"".join(parts)
-
-
-def workers_of(server: ApiProcess) -> list[int]:
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text(encoding="ascii")
-    return [int(word) for word in children.split()]
-
-
-def resident_kilobytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
-
-
-def pending(data: Path) -> list[str]:
-    return list(Spool(data).ids(State.PENDING))
-
-
-def data_of(server: ApiProcess) -> Path:
-    return Path(server.environment["CYBERIMAGE_DATA"])
-
-
-# --- Bodies and headers ---------------------------------------------------------------------------
-
-
-def test_a_gigabyte_is_refused_before_it_is_read(server: ApiProcess) -> None:
-    before = max(map(resident_kilobytes, workers_of(server)))
-    head = POST + b"Content-Length: 1073741824\r\n\r\n"
-    with closing(connect(server)) as connection:
-        connection.sendall(head)
-        answer = connection.recv(65536)
-        with suppress(ConnectionError):
-            for _ in range(64):
-                connection.sendall(b"x" * 65536)
-    assert answer.startswith(b"HTTP/1.1 413")
-    assert b"connection: close" in answer.lower()
-    assert max(map(resident_kilobytes, workers_of(server))) - before < 5_000
-    record("F3 a body of 1 GiB", 1)
-
-
-def test_too_few_bytes_make_no_job(server: ApiProcess) -> None:
-    before = len(pending(data_of(server)))
-    with closing(connect(server)) as connection:
-        connection.sendall(POST + b'Content-Length: 50\r\n\r\n{"mode')
-        connection.shutdown(socket.SHUT_WR)
-        assert b" 200 " not in connection.recv(65536)[:20]
-    assert len(pending(data_of(server))) == before
-    record("F5 fewer bytes than declared", 1)
-
-
-GOOD = b'{"model_id": "tiny-sd", "prompt": "smuggled"}'
-LENGTH = b"%d" % len(GOOD)
-SMUGGLED = [
-    b"Content-Length: " + LENGTH + b"\r\nTransfer-Encoding: chunked\r\n\r\n",
-    b"Transfer-Encoding: xchunked\r\n\r\n",
-    b"Transfer-Encoding : chunked\r\n\r\n",
-    b"Transfer-Encoding: chunked, identity\r\n\r\n",
-    b"Content-Length: " + LENGTH + b"\r\nContent-Length: 2\r\n\r\n",
-    b"Content-Length: +" + LENGTH + b"\r\n\r\n",
-    b"Content-Length: 0x10\r\n\r\n",
-    b"Content-Length: " + LENGTH + b"\n\n",
-    b"Transfer-Encoding: chunked\r\n\r\n",
-]
-
-
-@pytest.mark.parametrize("headers", SMUGGLED)
-def test_ambiguous_requests_are_refused_and_the_connection_closed(server: ApiProcess, headers: bytes) -> None:
-    before = len(pending(data_of(server)))
-    second = b"GET /api/models HTTP/1.1\r\nHost: x\r\nX-Smuggled: yes\r\n\r\n"
-    answer = talk(server, POST + headers + GOOD + second)
-    assert b" 200 " not in answer, answer
-    assert answer.count(b"HTTP/1.1 ") <= 1, answer
-    assert len(pending(data_of(server))) == before
-    record("F4 F7 chunked bodies and request smuggling", 1)
-
-
-FLOODS = [
-    b"GET /api/models HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(500)) + b"\r\n",
-    b"GET /api/models HTTP/1.1\r\nHost: x\r\nX-Long: " + b"y" * 20_000 + b"\r\n\r\n",
-    b"GET /api/models?" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /api/models HTTP/1.1\r\nHost: x\r\nX-Huge: " + b"y" * 5_000_000,
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    b"\0" * 1000 + b"\r\n\r\n",
-]
-
-
-@pytest.mark.parametrize("flood", FLOODS)
-def test_floods_of_headers_and_rubbish_are_refused(server: ApiProcess, flood: bytes) -> None:
-    answer = b""
-    with suppress(ConnectionError):
-        answer = talk(server, flood)
-    assert b" 200 " not in answer
-    assert b" 500 " not in answer
-    assert server.get("/models").status_code == 200
-    record("F6 floods of headers, rubbish", 1)
-
-
-def test_a_prefix_header_does_not_move_the_paths(server: ApiProcess) -> None:
-    for name in ("SCRIPT_NAME", "Script-Name", "X-Forwarded-Prefix"):
-        assert server.get("/models", headers={name: "/api"}).status_code == 200
-    record("F9 SCRIPT_NAME from a client", 3)
-
+from tests.programs import ApiProcess, api, children_of, wait_until
 
 # --- Slow clients ---------------------------------------------------------------------------------
 
@@ -201,91 +60,44 @@ def slow_clients(server: ApiProcess, count: int, *, rounds: int, patience: float
     record(f"F2 {count} slow connections (p99 of /status: {worst * 1000:.0f} ms)", rounds)
 
 
-# --- Ids ------------------------------------------------------------------------------------------
-
-ODD_IDS = [
-    "..",
-    "%2e%2e",
-    "..%2f..%2f..%2fetc%2fpasswd",
-    "....//....//etc/passwd",
-    "%00",
-    "a%00b",
-    "a%0ab",
-    "%ff%fe",
-    "%EF%BF%BD",
-    "\\..\\..",
-    "img_0123456789abcdef0123456789abcdef_1/../../x",
-    "img_0123456789ABCDEF0123456789abcdef_1",
-    "img_ffffffffffffffffffffffffffffffff_8",
-    "img_00000000000000000000000000000000_9",
-    "x" * 2000,
-    "%252e%252e%252fetc",
-    "CON",
-    "-rf",
-    "*",
-]
-PATHS = ["/status/{}", "/get_image/{}", "/image/{}/metadata"]
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_odd_ids_are_not_found_and_touch_nothing_outside(server: ApiProcess, tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-    (worker,) = workers_of(server)
-    watcher = subprocess.Popen(
-        ["strace", "-f", "-qq", "-s", "300", "-e", "trace=%file", "-o", str(trace), "-p", str(worker)],
-        stderr=subprocess.PIPE,
-    )
-    try:
-        wait_until(lambda: watcher.poll() is not None or _is_traced(worker), 20, "strace to attach")
-        if watcher.poll() is not None:
-            assert watcher.stderr is not None
-            pytest.skip(f"strace may not trace here: {watcher.stderr.read().decode()}")
-        answers = [(path.format(odd), server.get(path.format(odd)).status_code) for path in PATHS for odd in ODD_IDS]
-        answers += [(f"DELETE {odd}", httpx.delete(f"{server.base}/api/image/{odd}").status_code) for odd in ODD_IDS]
-        server.get("/status/marker-of-the-end")
-        wait_until(lambda: "marker-of-the-end" in trace.read_text(errors="replace"), 20, "the trace")
-    finally:
-        watcher.terminate()
-        watcher.wait()
-        assert watcher.stderr is not None
-        watcher.stderr.close()
-    wrong = [f"{path}: {status}" for path, status in answers if status not in (404, 400, 405)]
-    record("F10 traversal and odd bytes in ids (strace)", len(answers), wrong + _outside(trace, data_of(server)))
-
-
-def _is_traced(pid: int) -> bool:
-    return "TracerPid:\t0" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-
-
-def _outside(trace: Path, data: Path) -> list[str]:
-    """The system calls that name a path which is neither ours nor Python's nor on the way to our data."""
-    allowed = (str(data), str(REPOSITORY), "/proc/", "/sys/", "/usr/", "/dev/shm", "/etc/localtime", sys.prefix)
-    allowed += (str(Path(os.__file__).parent),)
-    on_the_way = {str(parent) for parent in data.parents}
-    found = []
-    for line in trace.read_text(errors="replace").splitlines():
-        paths = [path for path in line.split('"')[1::2] if path.startswith("/") and path not in on_the_way]
-        if any(not path.startswith(allowed) for path in paths):
-            found.append(f"outside: {line}")
-        if any(".." in path.split("/") for path in paths):
-            found.append(f"upwards: {line}")
-    return found
-
-
 # --- Who asks -------------------------------------------------------------------------------------
 
 
-def test_spoofed_addresses_do_not_widen_the_limit_over_workers(tmp_path: Path) -> None:
-    with api(tmp_path / "data", environment(tmp_path, rate_limit="5/hour"), workers=2) as server:
-        answers = []
-        for number in range(20):
-            headers = {"X-Forwarded-For": f"10.0.0.{number}", "X-Real-IP": f"10.1.0.{number}"}
-            headers["Forwarded"] = f"for=10.2.0.{number}"
-            answers.append(server.post("/generate", json=BODY, headers=headers))
-        codes = [answer.status_code for answer in answers]
-        assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 429)
-    wrong = [] if (codes.count(200), codes.count(429)) == (5, 15) else [f"{codes}"]
-    record("F8 F13 spoofed addresses, several workers: the limit is exact", len(codes), wrong)
+def test_the_limit_is_exact_over_workers_and_restarts_whatever_addresses_are_claimed(tmp_path: Path) -> None:
+    with api(tmp_path / "data", environment(tmp_path, rate_limit="10/hour"), workers=4) as server:
+        with ThreadPoolExecutor(16) as crowd:
+            answers = list(crowd.map(lambda number: spoofed(server, number), range(160)))
+        server.end(timeout=60)
+        server.start()
+        server.wait_until_ready()
+        answers += [spoofed(server, number) for number in range(160, 170)]
+    codes = [answer.status_code for answer in answers]
+    assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 429)
+    wrong = [] if (codes.count(200), codes.count(429)) == (10, 160) else [f"{Counter(codes)}"]
+    record("F8 F13 spoofed addresses, four workers, a restart: the limit is exact", len(codes), wrong)
+
+
+def spoofed(server: ApiProcess, number: int) -> httpx.Response:
+    """A job from a client that claims to be another one each time."""
+    headers = {"X-Forwarded-For": f"10.0.0.{number}", "X-Real-IP": f"10.1.0.{number}"}
+    return server.post("/generate", json=BODY, headers=headers | {"Forwarded": f"for=10.2.0.{number}"})
+
+
+def test_changes_of_the_keys_are_known_to_every_worker_at_once(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"first submit,read {digest_of('one')}\n", encoding="utf-8")
+    with api(tmp_path / "data", environment(tmp_path, api_keys=str(keys)), workers=4) as server:
+
+        def codes(key: str) -> set[int]:
+            headers = {"Authorization": f"Bearer {key}"}
+            return {server.post("/generate", json=BODY, headers=headers).status_code for _ in range(12)}
+
+        assert (codes("one"), codes("two")) == ({200}, {401})
+        keys.write_text(f"second submit {digest_of('two')}\n", encoding="utf-8")
+        assert (codes("one"), codes("two")) == ({401}, {200})
+        keys.unlink()
+        assert (codes("one"), codes("two")) == ({401}, {401})
+    record("API2 keys withdrawn and added while four workers run", 72)
 
 
 def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
@@ -300,37 +112,62 @@ def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
 # --- Killed while it accepts ----------------------------------------------------------------------
 
 
-def test_killed_api_workers_lose_no_acknowledged_job(tmp_path: Path) -> None:
-    accepted: list[str] = []
-    stop = threading.Event()
-    with api(tmp_path / "data", environment(tmp_path), workers=2) as server:
+class InsistentClients:
+    """Send one job after the other, each again under its `Idempotency-Key` until it is answered."""
 
-        def submit() -> None:
-            while not stop.is_set():
-                with suppress(httpx.TransportError):
-                    answer = httpx.post(f"{server.base}/api/generate", json=BODY, timeout=30)
-                    if answer.status_code == 200:
-                        accepted.append(answer.json()["job_id"])
+    def __init__(self, server: ApiProcess, count: int) -> None:
+        #: The id of the job that each key was answered with.
+        self.accepted: dict[str, str] = {}
+        self._server = server
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._send_all, args=(number,)) for number in range(count)]
 
-        threads = [threading.Thread(target=submit) for _ in range(3)]
-        for thread in threads:
+    def __enter__(self) -> Self:
+        for thread in self._threads:
             thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send_all(self, client: int) -> None:
+        for number in itertools.count():
+            key = f"{client}-{number}"
+            while key not in self.accepted:
+                if self._stop.is_set():
+                    return
+                self._send(key)
+
+    def _send(self, key: str) -> None:
+        with suppress(httpx.TransportError):
+            headers = {"Idempotency-Key": key}
+            answer = httpx.post(f"{self._server.base}/api/generate", json=BODY, headers=headers, timeout=30)
+            if answer.status_code == 200:
+                self.accepted[key] = answer.json()["job_id"]
+
+
+def test_killed_and_stopped_api_workers_lose_and_double_no_job(tmp_path: Path) -> None:
+    """Workers die by SIGKILL, then the whole server gets SIGTERM, all while it accepts."""
+    clients = 3
+    api_of_two = api(tmp_path / "data", environment(tmp_path), workers=2)
+    with api_of_two as server, InsistentClients(server, clients) as sent:
         kills = 0
         while kills < 8:
-            seen = len(accepted)
-            wait_until(lambda seen=seen: len(accepted) > seen + 2, 60, "some jobs to be accepted")  # type: ignore[misc]
+            seen = len(sent.accepted) + 2
+            wait_until(lambda seen=seen: len(sent.accepted) > seen, 60, "more jobs")  # type: ignore[misc]
             with suppress(ProcessLookupError, IndexError):
-                os.kill(workers_of(server)[0], signal.SIGKILL)
+                os.kill(children_of(server.pid)[0], signal.SIGKILL)
                 kills += 1
-        stop.set()
-        for thread in threads:
-            thread.join()
         server.end(timeout=90)  # gunicorn misses a worker that is just being born, and kills it after 30 s
-    spool = Spool(tmp_path / "data")
+    spool, jobs = Spool(tmp_path / "data"), list(sent.accepted.values())
     stored = set(spool.ids(State.PENDING))
-    lost = [f"{job_id} was acknowledged and is lost" for job_id in accepted if job_id not in stored]
-    torn = [job_id for job_id in stored if spool.find(job_id)[1].id != job_id]
-    record("F1 API workers killed while they accept", len(accepted), lost + torn)
+    found = [f"{job_id} was acknowledged and is lost" for job_id in jobs if job_id not in stored]
+    found += [f"{job_id} is torn" for job_id in stored if spool.find(job_id)[1].id != job_id]
+    if not len(set(jobs)) == len(jobs) >= len(stored) - clients:
+        found.append(f"{len(stored)} jobs for {len(jobs)} keys that were answered and {clients} that were not")
+    record("A4 A19 F1 API workers killed and stopped while they accept, requests repeated", len(jobs), found)
 
 
 def test_an_idempotency_key_makes_one_job_however_often_it_is_sent(server: ApiProcess) -> None:

@@ -23,6 +23,7 @@ from jobs.spool import Spool
 from outputs.store import ImageStore
 from tests.faults import scenario
 from tests.faults.table import record
+from tests.sidecars import sidecar_of
 
 #: So many attempts that bad luck alone fails no job.
 MAX_ATTEMPTS = 1000
@@ -94,7 +95,7 @@ class Town:
         if not self.store.is_committed(image):
             self.tell(f"drawing {held.job.id}")
             png = scenario.picture(image)
-            self.store.commit(png, scenario.sidecar(held.job, image, 1, png))
+            self.store.commit(png, sidecar_of(held.job, 1, png))
             self.tell(f"committed {held.job.id}")
         held.complete()
         self.tell(f"finished {held.job.id}")

@@ -15,20 +15,9 @@ from runner.worker_process import processors
 from tests.programs import Program, wait_until
 from tests.runner_desk import RunnerDesk, is_running
 
-FAKE = "tests.fake_worker"
-
-
-@pytest.fixture
-def bare_desk(tmp_path: Path) -> RunnerDesk:
-    """A desk whose models are only names: the fake worker loads nothing."""
-    for key in ("tiny-sd", "tiny-flux", "tiny-sd3"):
-        (tmp_path / "weights" / key).mkdir(parents=True)
-        (tmp_path / "weights" / key / "model_index.json").write_text("{}", encoding="utf-8")
-    return RunnerDesk(tmp_path, tmp_path / "weights")
-
 
 def start(desk: RunnerDesk, **settings: object) -> Program:
-    return desk.runner(worker=FAKE, **({"idle_seconds": 60, "scan_seconds": 0.2} | settings))
+    return desk.fake_runner(**({"scan_seconds": 0.2} | settings))
 
 
 def test_jobs_run_in_order_of_acceptance_and_an_idle_worker_leaves(bare_desk: RunnerDesk) -> None:
