@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import falcon
@@ -10,10 +9,9 @@ from falcon import Request, Response
 
 from http_api.parts import Parts
 from http_api.query import Query
-from jobs import runner_status
+from jobs import files, runner_status
 from jobs.errors import IndexUnavailable
 from jobs.runner_status import RunnerState
-from jobs.schema import State
 
 
 class LiveResource:
@@ -54,12 +52,12 @@ class ReadyResource:
 
     def _storage(self) -> dict[str, Any]:
         spool = self._parts.spool
-        is_writable = os.access(spool.root / State.PENDING, os.W_OK)
-        has_room = spool.has_room()
-        message = "" if has_room else "Less free space is left than the reserve."
-        if not is_writable:
-            message = "The data directory cannot be written."
-        return {"ok": is_writable and has_room, "message": message, "free_bytes": spool.room.free_bytes()}
+        message = "" if spool.has_room() else "Less free space is left than the reserve."
+        try:
+            files.check_writable(spool.temporary)
+        except OSError as error:
+            message = f"The data directory cannot be written: {error.strerror}."
+        return {"ok": not message, "message": message, "free_bytes": spool.room.free_bytes()}
 
     def _queue(self) -> dict[str, Any]:
         pending, limit = self._parts.spool.pending_count(), self._parts.settings.max_pending

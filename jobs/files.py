@@ -84,6 +84,17 @@ def move(source: Path, target: Path, *, name: str = "move") -> None:
     sync_directory(source.parent)
 
 
+def check_writable(temporary: Path) -> None:
+    """Raise OSError if no file can be made in `temporary`, as on a disk that was shut down after an error.
+
+    Rights and mount flags do not tell: the superuser may everything, and ext4 refuses writes without turning
+    its mount read-only.
+    """
+    draft, descriptor = _open_draft(temporary)
+    os.close(descriptor)
+    _remove(draft)
+
+
 def unlink(path: Path, *, missing_ok: bool = True) -> bool:
     """Remove `path` durably; answer whether it was there."""
     try:

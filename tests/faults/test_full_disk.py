@@ -14,10 +14,11 @@ import pytest
 
 from jobs.schema import State
 from jobs.spool import Spool
+from tests.faults.hostile import BODY, connect, environment
 from tests.faults.power import disk
 from tests.faults.table import record
-from tests.faults.test_hostile_clients import BODY, connect, environment, workers_of
-from tests.programs import ApiProcess, api, wait_until
+from tests.programs import ApiProcess, api, children_of, wait_until
+from tests.runner_desk import RunnerDesk
 
 
 @pytest.fixture
@@ -90,7 +91,25 @@ def test_a_disk_that_turned_read_only_refuses_jobs_and_serves_the_rest(tmp_path:
             for path in (f"/status/{first}", "/models", "/queue", "/gallery"):
                 answer = server.get(path)
                 assert answer.status_code == 200, (path, answer.text)
+        ready = server.client.get(f"{server.base}/health/ready")
+        assert (ready.status_code, ready.json()["checks"]["storage"]["ok"]) == (503, False)
     record("B4 a read-only file system", 25)
+
+
+def test_a_runner_waits_while_the_disk_is_nearly_full_and_goes_on_by_itself(small_disk: Path, tmp_path: Path) -> None:
+    desk = RunnerDesk.bare(tmp_path)
+    assert desk.data == small_disk
+    filler = small_disk / "filler"
+    with desk.fake_runner(reserve_mb=3):
+        assert desk.wait_for(desk.submit()).outcome == "completed"
+        filler.write_bytes(b"x" * (4 << 20))
+        job = desk.submit()
+        desk.wait_for_status(lambda status: status.state == "paused" and "disk" in (status.message or ""), "a pause")
+        assert (desk.state(job), desk.stored(job).attempts) == (State.PENDING, 0)
+        filler.unlink()
+        done = desk.wait_for(job)
+    assert (done.outcome, done.attempts) == ("completed", 1)
+    record("B2 less free space than the reserve: the runner waits, then goes on", 1)
 
 
 def _is_read_only(folder: Path) -> bool:
@@ -104,14 +123,14 @@ def _is_read_only(folder: Path) -> bool:
 
 def test_no_descriptors_left_is_survived(tmp_path: Path) -> None:
     with api(tmp_path / "data", environment(tmp_path)) as server, ExitStack() as stack:
-        (worker,) = workers_of(server)
+        (worker,) = children_of(server.pid)
         used = len(os.listdir(f"/proc/{worker}/fd"))
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 12, used + 12))
         for _ in range(40):
             stack.enter_context(connect(server))
         stack.close()
         wait_until(lambda: _answers(server), 60, "the API to recover")
-        assert workers_of(server) == [worker]
+        assert children_of(server.pid) == [worker]
     record("B8 more clients than file descriptors", 40)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from jobs import files
+from tests.programs import wait_until
 
 
 @pytest.fixture
@@ -172,6 +173,35 @@ def test_a_lock_excludes_and_a_probe_does_not_disturb(tmp_path: Path) -> None:
     assert not files.is_locked(path)
     assert second.acquire()
     second.release()
+
+
+def test_probes_see_no_holder_where_none_is_and_keep_no_claim_away(tmp_path: Path) -> None:
+    """Two probers that never rest, as the API's workers may be (D12)."""
+    path = tmp_path / "x.lock"
+    path.touch()
+    claiming, ended = threading.Event(), threading.Event()
+    false_alarms = []
+
+    def probe() -> None:
+        while not ended.is_set():
+            if files.is_locked(path) and not claiming.is_set():
+                false_alarms.append("held")
+
+    probers = [threading.Thread(target=probe) for _ in range(2)]
+    for prober in probers:
+        prober.start()
+    try:
+        wait_until(lambda: all(not files.is_locked(path) for _ in range(200)), 30, "200 probes")
+        claiming.set()
+        for _ in range(100):
+            lock = files.ExclusiveLock(path)
+            assert lock.acquire(timeout=1)
+            lock.release()
+    finally:
+        ended.set()
+        for prober in probers:
+            prober.join()
+    assert false_alarms == []
 
 
 def test_a_removed_lock_file_is_noticed(tmp_path: Path) -> None:
