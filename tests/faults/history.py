@@ -123,12 +123,20 @@ def _vanished(spool: Spool) -> Iterator[str]:
         if count == 0 and not (spool.incoming / name).exists():
             yield f"{name} vanished"
     for name, content in scenario.REFUSED.items():
-        waits = (spool.incoming / name).exists()
-        kept = (spool.rejected / name).exists() and (spool.rejected / name).read_bytes() == content
-        if not waits and not kept:
+        if (spool.incoming / name).exists():
+            continue
+        kept = _kept(spool, name, content)
+        if not kept:
             yield f"{name} vanished"
-        if not waits and not (spool.rejected / f"{name}.reason.json").exists():
+        elif not any(path.with_name(f"{path.name}.reason.json").exists() for path in kept):
             yield f"{name} was refused without a reason"
+
+
+def _kept(spool: Spool, name: str, content: bytes) -> list[Path]:
+    """Where a refused file lies: under its name, or under a numbered one if a record had taken that."""
+    stem, _, extension = name.partition(".")
+    homes = spool.rejected.glob(f"{stem}*.{extension}")
+    return [path for path in homes if not path.name.endswith(".reason.json") and path.read_bytes() == content]
 
 
 def _jobs(spool: Spool) -> Iterator[Job]:
