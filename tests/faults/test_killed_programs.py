@@ -182,7 +182,7 @@ def test_killed_programs_lose_and_double_nothing(fast_path: Path, tale: Path) ->
 
 @pytest.mark.long
 def test_hundreds_of_killed_programs_lose_and_double_nothing(fast_path: Path, tale: Path) -> None:
-    kill_programs(RunnerDesk.bare(fast_path), tale, jobs=1000, kills=400, runners=4, patience=3000)
+    kill_programs(RunnerDesk.bare(fast_path), tale, jobs=1000, kills=250, runners=4, patience=7000)
 
 
 def test_the_checker_sees_what_was_done_twice_and_what_is_missing(bare_desk: RunnerDesk, tale: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_second_crash_after_a_power_cut_breaks_no_promise(small_disk: Disk, sc
 
 @pytest.mark.long
 def test_many_second_crashes_after_power_cuts_break_no_promise(small_disk: Disk, scripted: RequestValidator) -> None:
-    crash_twice(small_disk, scripted, 300)
+    crash_twice(small_disk, scripted, 100)
 
 
 def crash_twice(small_disk: Disk, scripted: RequestValidator, tries: int) -> None:
