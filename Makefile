@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CyberImage needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -58,7 +58,11 @@ models: $(READY) ## list the models of the catalog; `make models ARGS="pull flux
 
 .PHONY: screenshots
 screenshots: $(READY) ## pictures of the web page, into ./screenshots (needs Chromium)
-	$(BIN)/python -m tests.browser.screenshots
+	$(BIN)/python -m tests.browser.screenshots $(ARGS)
+
+.PHONY: readme-picture
+readme-picture: $(READY) ## the picture of the page in the README, made with the demo model (needs Chromium)
+	$(BIN)/python -m tests.browser.screenshots --readme
 
 .PHONY: clean
 clean: ## remove the virtual environment and caches; var/ (your jobs and images) stays

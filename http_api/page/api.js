@@ -1,4 +1,6 @@
 // The HTTP API, used as any client would use it.
+import { send } from "./key.js";
+
 export class ApiError extends Error {
   constructor(message, status, body = {}) {
     super(message);
@@ -10,7 +12,7 @@ export class ApiError extends Error {
 
 // A seed may have more digits than a JavaScript number holds, so long ones are read and sent as digits.
 // Within a JSON text quotes are escaped: only a key can look like this, never somebody's prompt.
-function read(text) {
+export function read(text) {
   try {
     return JSON.parse(text.replace(/"seed":\s*(\d{16,})/g, '"seed":"$1"'));
   } catch {
@@ -22,7 +24,7 @@ const written = (body) => JSON.stringify(body).replace(/"seed":"(-?\d+)"/, '"see
 async function call(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(`/api${path}`, options);
+    answer = await send(`/api${path}`, options);
   } catch {
     throw new ApiError("The server cannot be reached.", 0);
   }
@@ -49,6 +51,7 @@ export const removeImage = (id) => call(`/image/${part(id)}`, { method: "DELETE"
 export const cancel = (id) => post(`/jobs/${part(id)}/cancel`);
 export const retry = (id) => post(`/jobs/${part(id)}/retry`);
 export const activeJobs = (state) => call(`/jobs?status=${state}&limit=100`);
+export const eventsAddress = (id) => `/api/jobs/${part(id)}/events`;
 export const imageAddress = (id) => `/api/get_image/${part(id)}`;
 export const thumbnailAddress = (id) => `/api/image/${part(id)}/thumbnail`;
 

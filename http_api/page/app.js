@@ -3,6 +3,7 @@ import { loadModels, startComposer } from "./composer.js";
 import { byId, makeCloseable, memory, show } from "./dom.js";
 import { followFilters, refresh, startGallery } from "./gallery.js";
 import { startJobs, track } from "./jobs.js";
+import { startKey } from "./key.js";
 import { followAddress, openImage, startViewer } from "./viewer.js";
 
 const RETRY = 3000; // ms between attempts to reach the server at the start
@@ -37,6 +38,7 @@ async function modelsOnceReachable() {
 async function start() {
   startTheme();
   startHelp();
+  startKey();
   startViewer();
   startComposer((answer) => track(answer.job_id));
   const catalog = await modelsOnceReachable();

@@ -3,6 +3,7 @@ import * as api from "./api.js";
 import { announce, byId, element, seconds, show } from "./dom.js";
 
 const STYLES = ["cyberpunk", "anime", "realistic", "fantasy", "sci-fi", "enhance"];
+const EXAMPLES = ["a red house and a green tree at sunset", "a white boat on the sea at night", "a castle on a hill"];
 const NUMBERS = ["num_images", "num_inference_steps", "width", "height", "guidance_scale"];
 const ERROR_PLACES = { prompt: "prompt", negative_prompt: "negative", model_id: "model" };
 let catalog = { models: {}, default: "" };
@@ -12,6 +13,7 @@ let carried = {}; // settings of a picture that have no field here, but are need
 
 export function startComposer(onSubmitted) {
   byId("style").append(...STYLES.map((style) => element("option", { value: style, textContent: style })));
+  byId("examples").append(...EXAMPLES.map(example));
   byId("model").addEventListener("change", () => useModel(byId("model").value));
   byId("prompt").addEventListener("input", count);
   byId("prompt").addEventListener("keydown", (event) => {
@@ -25,6 +27,12 @@ export function startComposer(onSubmitted) {
   byId("proposal-drop").addEventListener("click", () => { byId("proposal").hidden = true; byId("prompt").focus(); });
   byId("enrich-undo").addEventListener("click", undoEnrich);
   byId("form").addEventListener("submit", (event) => { event.preventDefault(); submit(onSubmitted); });
+}
+
+function example(words) {
+  const button = element("button", { type: "button", className: "secondary", textContent: words });
+  button.addEventListener("click", () => { byId("prompt").value = words; count(); byId("submit").focus(); });
+  return button;
 }
 
 export async function loadModels() {

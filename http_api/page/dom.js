@@ -27,15 +27,17 @@ export function seconds(value) {
   return `about ${Math.round(value / 60)} min`;
 }
 
-// What this browser keeps for us; a browser may forbid it, and the page works without.
-export const memory = {
+// What this browser, or this tab, keeps for us; a browser may forbid it, and the page works without.
+const keeper = (store) => ({
   read(name) {
-    try { return localStorage.getItem(name); } catch { return null; }
+    try { return store().getItem(name); } catch { return null; }
   },
   write(name, value) {
-    try { localStorage.setItem(name, value); } catch { /* kept only while this page is open */ }
+    try { if (value) store().setItem(name, value); else store().removeItem(name); } catch { /* kept only while this page is open */ }
   },
-};
+});
+export const memory = keeper(() => localStorage);
+export const tabMemory = keeper(() => sessionStorage);
 
 export function makeCloseable(dialog, onClose = () => {}) {
   for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());

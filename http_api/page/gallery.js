@@ -1,6 +1,7 @@
 // The gallery: endless scrolling, with search and model in the address so that they can be shared.
 import * as api from "./api.js";
 import { byId, element, write } from "./dom.js";
+import { showLazily } from "./picture.js";
 
 const state = { key: null, hasMore: false, hasFailed: false, isLoading: false, generation: 0, skipped: 0, ids: new Set() };
 let open = () => {};
@@ -111,7 +112,8 @@ function append(images) {
 }
 
 function tile(image) {
-  const picture = element("img", { src: api.thumbnailAddress(image.id), alt: "", loading: "lazy", width: 256, height: 256 });
+  const picture = element("img", { alt: "", loading: "lazy", width: 256, height: 256 });
+  showLazily(picture, api.thumbnailAddress(image.id));
   const button = element("button", { type: "button", className: "tile" }, picture, element("span", { textContent: image.prompt }));
   button.setAttribute("aria-label", `Open: ${image.prompt}`);
   button.addEventListener("click", () => open(image.id));
@@ -136,7 +138,8 @@ function describe(total, problem = "") {
   write(byId("gallery-count"), problem || (total ? `${total} picture${total === 1 ? "" : "s"}${isFiltered ? " found" : ""}` : ""));
   byId("empty").hidden = Boolean(problem) || total !== 0;
   byId("empty-title").textContent = isFiltered ? "Nothing found" : "No pictures yet";
+  byId("examples").hidden = isFiltered;
   byId("empty-text").textContent = isFiltered
     ? "Every word must occur in the prompt or the model's name."
-    : "Describe one on this page, and it will appear here.";
+    : "Describe one, and it will appear here. For example:";
 }

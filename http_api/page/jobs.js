@@ -1,16 +1,23 @@
 // Jobs in the works: those of this browser, and those of everybody where the server lists them.
+// The first of them are followed through their event streams; a round now and then finds what else there is.
 import * as api from "./api.js";
-import { announce, byId, element, memory, seconds, show, write } from "./dom.js";
+import * as cards from "./cards.js";
+import { announce, byId, memory, show, write } from "./dom.js";
+import { follow } from "./events.js";
 
 const STORED = "cyberimage.jobs";
-const POLL = 1000; // ms between looks while something is in the works
-const IDLE_POLL = 5000;
-const HEALTH_POLL = 10000;
+const ROUND = 5000; // ms between rounds
+const QUICK_ROUND = 1000; // where a stream is broken, the round is all there is
+const HEALTH_ROUND = 10_000;
+const BROKEN = 15_000; // ms until a broken stream is tried again
 const SHOWN = 12; // cards; the rest of the queue is a number
-const cards = new Map();
+const STREAMS = 2; // of one tab: a browser opens six connections to a server in all
+const streams = new Map(); // job id: what ends the stream
+const broken = new Map(); // job id: when its stream may be tried again
+const latest = new Map(); // job id: its last status
 let mine = stored();
 let canList = true;
-let onFinished = () => {};
+let onPictures = () => {};
 let completed = null; // jobs, by the server's count
 let timer = 0;
 let isLooking = false;
@@ -18,6 +25,12 @@ let mustLookAgain = false;
 let healthSeen = 0;
 let isAway = false; // the server, at the last look
 let scrollTo = "";
+
+const actions = {
+  cancel: (id, button) => act(button, id, () => api.cancel(id)),
+  retry: (id, button) => act(button, id, () => again(id)),
+  dismiss: (id) => forget(id),
+};
 
 function stored() {
   try {
@@ -28,16 +41,16 @@ function stored() {
   }
 }
 
-export function startJobs(finished) {
-  onFinished = finished;
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
-  tick();
+export function startJobs(pictures) {
+  onPictures = pictures;
+  document.addEventListener("visibilitychange", () => { if (document.hidden) followOnly([]); else round(); });
+  round();
 }
 
 export function track(id) {
   remember([id, ...mine.filter((other) => other !== id)]);
   scrollTo = id;
-  tick();
+  round();
 }
 
 function remember(ids) {
@@ -45,8 +58,8 @@ function remember(ids) {
   memory.write(STORED, JSON.stringify(mine));
 }
 
-// One look at a time, and one timer: whoever calls meanwhile gets another look right after this one.
-async function tick() {
+// One round at a time, and one timer: whoever calls meanwhile gets another round right after this one.
+async function round() {
   if (isLooking) {
     mustLookAgain = true;
     return;
@@ -57,18 +70,20 @@ async function tick() {
     if (!document.hidden) await lookAtAll();
   } finally {
     isLooking = false;
-    timer = setTimeout(tick, mustLookAgain ? 0 : cards.size ? POLL : IDLE_POLL);
+    timer = setTimeout(round, mustLookAgain ? 0 : broken.size && latest.size ? QUICK_ROUND : ROUND);
     mustLookAgain = false;
   }
 }
 
 async function lookAtAll() {
   const active = await activeIds();
-  const ids = [...new Set([...mine, ...cards.keys(), ...active.slice(0, SHOWN)])];
-  const found = await Promise.all(ids.map(look));
-  arrange(found.filter(Boolean));
+  const ids = [...new Set([...mine, ...cards.ids(), ...active.slice(0, SHOWN)])];
+  await Promise.all(ids.filter((id) => !streams.has(id)).map(look));
+  const order = arranged();
+  for (const [id, until] of broken) if (Date.now() > until || !latest.has(id)) broken.delete(id);
+  if (!document.hidden) followOnly(order.filter((id) => latest.get(id).status !== "failed" && !broken.has(id)).slice(0, STREAMS));
   await queueLine();
-  if (Date.now() - healthSeen > HEALTH_POLL) await health();
+  if (Date.now() - healthSeen > HEALTH_ROUND) await health();
 }
 
 // In the order in which they will be drawn: the server lists the newest first.
@@ -85,85 +100,66 @@ async function activeIds() {
 }
 
 async function look(id) {
-  let status;
   try {
-    status = await api.status(id);
+    take(await api.status(id));
   } catch (error) {
     if (error.status === 404) forget(id);
-    return null;
   }
+}
+
+// Learn what a job's status is now.
+function take(status) {
+  const { id } = status;
+  const before = latest.get(id);
+  const isMine = mine.includes(id);
   if (status.status === "completed") {
-    if (mine.includes(id)) announce(`${status.message}: ${status.prompt}`);
+    if (isMine) announce(`${status.message}: ${status.prompt}`);
     forget(id);
-    return null;
-  }
-  if (status.status === "failed" && (!mine.includes(id) || status.error_type === "cancelled")) {
+  } else if (status.status === "failed" && (!isMine || status.error_type === "cancelled")) {
     forget(id);
-    return null;
+  } else {
+    latest.set(id, status);
+    cards.draw(status, actions);
+    if (before && status.images.length > before.images.length) onPictures().catch(() => {}); // the next round tries again
   }
-  draw(status);
-  return status;
 }
 
 function forget(id) {
   if (mine.includes(id)) remember(mine.filter((other) => other !== id));
-  const card = cards.get(id)?.card;
-  cards.delete(id);
-  if (card?.contains(document.activeElement)) byId("jobs-title").focus();
-  card?.remove();
-  byId("jobs-section").hidden = cards.size === 0;
+  latest.delete(id);
+  cards.remove(id);
 }
 
-function draw(status) {
-  const parts = cards.get(status.id) || newCard(status);
-  const isFailed = status.status === "failed";
-  const { step, total_steps: total, image_number: image = 1, total_images: images = 1 } = status.progress;
-  const eta = status.eta_seconds && !isFailed ? `, ${seconds(status.eta_seconds)} left` : "";
-  if (isFailed && !parts.card.classList.contains("failed")) announce(`A job failed. ${status.message}`);
-  write(parts.text, status.message + eta);
-  parts.card.classList.toggle("failed", isFailed);
-  parts.bar.hidden = status.status !== "processing";
-  parts.bar.value = Math.min(1, ((image - 1) * total + step) / (images * total));
-  parts.cancel.hidden = isFailed;
-  parts.retry.hidden = parts.dismiss.hidden = !isFailed;
-}
-
-// Moves only cards that lie in the wrong place, so that the focus stays where it is.
-function arrange(statuses) {
+// Those that run, then those that wait, then those that failed.
+function arranged() {
   const rank = ({ status, queue_position: position }) => (status === "processing" ? -1 : status === "failed" ? Infinity : position ?? 1e9);
+  const statuses = [...latest.values()];
   statuses.sort((one, other) => (rank(one) > rank(other) ? 1 : rank(one) < rank(other) ? -1 : one.id < other.id ? -1 : 1));
-  statuses.filter(({ id }) => cards.has(id)).forEach(({ id }, place) => {
-    const { card } = cards.get(id);
-    const there = byId("jobs").children[place];
-    if (there !== card) byId("jobs").insertBefore(card, there ?? null);
-  });
-  byId("jobs-section").hidden = cards.size === 0;
-  if (cards.has(scrollTo)) {
-    cards.get(scrollTo).card.scrollIntoView({ block: "nearest" });
+  const order = statuses.map(({ id }) => id);
+  cards.arrange(order);
+  if (cards.isShown(scrollTo)) {
+    cards.bringIntoView(scrollTo);
     scrollTo = "";
   }
+  return order;
 }
 
-function newCard(status) {
-  const text = element("span");
-  const bar = element("progress", { max: 1 });
-  bar.setAttribute("aria-label", `Progress of: ${status.prompt}`);
-  const button = (label, action) => {
-    const made = element("button", { type: "button", className: "quiet", textContent: label });
-    made.setAttribute("aria-label", `${label}: ${status.prompt}`);
-    made.addEventListener("click", () => act(made, status.id, action));
-    return made;
-  };
-  const cancel = button("Cancel", () => api.cancel(status.id));
-  const retry = button("Try again", () => again(status.id));
-  const dismiss = button("Dismiss", () => forget(status.id));
-  const card = element("li", { className: "job" },
-    element("p", { className: "job-prompt", textContent: status.prompt }), bar,
-    element("div", { className: "job-foot" }, text, element("span", { className: "job-actions" }, cancel, retry, dismiss)));
-  const parts = { card, text, bar, cancel, retry, dismiss };
-  cards.set(status.id, parts);
-  byId("jobs").append(card);
-  return parts;
+function followOnly(ids) {
+  for (const [id, end] of streams) if (!ids.includes(id)) end();
+  for (const id of ids) if (!streams.has(id)) stream(id);
+}
+
+async function stream(id) {
+  const ending = new AbortController();
+  streams.set(id, () => { streams.delete(id); ending.abort(); });
+  try {
+    await follow(id, (status) => { take(status); arranged(); }, ending.signal);
+  } catch {
+    if (ending.signal.aborted) return;
+    broken.set(id, Date.now() + BROKEN);
+  }
+  streams.delete(id);
+  round(); // the next in the queue, or what the stream would have told
 }
 
 async function act(button, id, action) {
@@ -172,11 +168,11 @@ async function act(button, id, action) {
     await action();
   } catch (error) {
     announce(error.message);
-    if (cards.has(id)) write(cards.get(id).text, error.message);
+    cards.say(id, error.message);
   } finally {
     button.disabled = false;
   }
-  tick();
+  round();
 }
 
 async function again(id) {
@@ -190,7 +186,7 @@ async function queueLine() {
     const { pending, processing, completed: count } = await api.queue();
     write(byId("queue-line"), pending + processing ? `${processing} running, ${pending} waiting` : "");
     if (isAway) show(byId("banner"), "");
-    if (isAway || count !== completed) await onFinished();
+    if (isAway || count !== completed) await onPictures();
     isAway = false;
     completed = count;
   } catch (error) {

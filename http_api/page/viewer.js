@@ -3,6 +3,7 @@ import * as api from "./api.js";
 import { fillFrom } from "./composer.js";
 import { announce, byId, element, makeCloseable, show } from "./dom.js";
 import { removeTile } from "./gallery.js";
+import { save, showPicture } from "./picture.js";
 
 let current = null;
 
@@ -12,6 +13,7 @@ export function startViewer() {
   byId("viewer-again").addEventListener("click", () => reuse(true));
   byId("viewer-alike").addEventListener("click", () => reuse(false));
   byId("viewer-delete").addEventListener("click", remove);
+  byId("viewer-download").addEventListener("click", download);
 }
 
 const shownId = () => new URLSearchParams(location.search).get("image");
@@ -49,7 +51,8 @@ export async function openImage(id) {
   }
   show(byId("banner"), "");
   current = { id, metadata };
-  byId("viewer-image").src = api.imageAddress(id);
+  byId("viewer-image").removeAttribute("src"); // not the one before, while this one is on its way
+  showPicture(byId("viewer-image"), api.imageAddress(id));
   byId("viewer-image").alt = metadata.prompt;
   byId("viewer-prompt").textContent = metadata.prompt;
   Object.assign(byId("viewer-download"), { href: api.imageAddress(id), download: `${id}.png` });
@@ -93,6 +96,14 @@ function reuse(keepSeed) {
   byId("viewer").close();
   fillFrom(metadata, { keepSeed });
   byId("form").requestSubmit();
+}
+
+async function download(event) {
+  try {
+    await save(event, byId("viewer-download"));
+  } catch (error) {
+    show(byId("viewer-message"), error.message);
+  }
 }
 
 async function remove() {

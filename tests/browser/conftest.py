@@ -60,10 +60,16 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def site(browser: Any, tmp_path: Path) -> Iterator[Site]:
+def environment() -> dict[str, str]:
+    """Settings of the API; a module may have its own."""
+    return {}
+
+
+@pytest.fixture
+def site(browser: Any, tmp_path: Path, environment: dict[str, str]) -> Iterator[Site]:
     """An API on an empty data directory."""
     data = tmp_path / "data"
-    with programs.api(data) as api:
+    with programs.api(data, environment) as api:
         yield Site(api, StandIn(data))
 
 

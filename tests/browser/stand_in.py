@@ -7,7 +7,7 @@ import io
 import time
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from jobs.claims import Claim, claim
 from jobs.ids import timestamp
@@ -30,9 +30,20 @@ class StandIn:
         held = claim(self.spool, job_id)
         assert held is not None
         held.begin_attempt()
+        self.report(held, step)
+        return held
+
+    def report(self, held: Claim, step: int) -> None:
+        """Report a step of the first image of a claimed job."""
         total = held.job.effective_settings.num_inference_steps
         held.report(Progress(phase=Phase.GENERATING, attempt=1, step=step, total_steps=total, updated_at=timestamp()))
-        return held
+
+    def show(self, held: Claim) -> None:
+        """Publish a preview of a claimed job: its picture, blurred."""
+        with Image.open(io.BytesIO(_picture(held.job, 1))) as picture:
+            stream = io.BytesIO()
+            picture.filter(ImageFilter.GaussianBlur(6)).save(stream, "WEBP")
+        held.show(stream.getvalue())
 
     def finish(self, held: Claim) -> None:
         """Commit all images of a claimed job and complete it."""

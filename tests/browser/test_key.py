@@ -1,0 +1,89 @@
+"""The page before a server that asks for an API key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from http_api.access import digest_of
+from tests.browser.conftest import Site
+from tests.programs import wait_until
+
+pytestmark = pytest.mark.browser
+
+KEY = "a-key-of-the-tests"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    path = tmp_path / "keys"
+    path.write_text(f"tests admin {digest_of(KEY)}\n", encoding="utf-8")
+    return {"CYBERIMAGE_API_KEYS": str(path)}
+
+
+@pytest.fixture
+def pictured(site: Site) -> Site:
+    """One picture, and one job that runs."""
+    site.api.client.headers["Authorization"] = f"Bearer {KEY}"
+    site.draw("a red house")
+    site.worker.show(site.worker.begin(site.submit("a castle"), step=3))
+    return site
+
+
+def enter(page: Any, key: str) -> None:
+    """Type a key into the question for it."""
+    page.wait_for_selector("#key-dialog[open]")
+    page.fill("#key-input", key)
+    page.click("#key-form button[type=submit]")
+
+
+def wait_until_loaded(page: Any, selector: str) -> None:
+    """Wait until a picture is really there."""
+    loaded = f"document.querySelector('{selector}')?.naturalWidth > 0"
+    wait_until(lambda: page.evaluate(loaded), 120, f"the picture {selector}")
+
+
+def test_a_key_opens_the_page_its_pictures_and_its_streams(page: Any, pictured: Site) -> None:
+    page.goto(pictured.api.base)
+    enter(page, "a-wrong-key")
+    page.wait_for_selector("text=The server did not accept this key.")
+    enter(page, KEY)
+    wait_until(lambda: page.input_value("#model"), 60, "the models")
+    wait_until_loaded(page, ".tile img")
+    page.wait_for_selector("text=Step 3/20")
+    wait_until_loaded(page, ".job-preview")
+    page.click(".tile")
+    wait_until_loaded(page, "#viewer-image")
+    with page.expect_download() as download:
+        page.click("#viewer-download")
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+    page.reload()
+    wait_until_loaded(page, "#viewer-image")  # the tab still has the key
+    assert page.evaluate("localStorage.getItem('cyberimage.key')") is None
+    assert KEY not in page.content()
+
+
+def test_a_key_is_kept_and_forgotten_as_its_owner_wants(page: Any, pictured: Site) -> None:
+    page.goto(pictured.api.base)
+    page.wait_for_selector("#key-dialog[open]")
+    page.check("#key-keep")
+    enter(page, KEY)
+    wait_until_loaded(page, ".tile img")
+    assert page.evaluate("localStorage.getItem('cyberimage.key')") == KEY
+    page.click("#key-open")
+    page.click("#key-forget")
+    page.wait_for_selector("#key-dialog[open]")
+    assert page.evaluate("localStorage.getItem('cyberimage.key')") is None
+
+
+def test_not_now_is_no_for_now(page: Any, pictured: Site) -> None:
+    page.goto(pictured.api.base)
+    page.wait_for_selector("#key-dialog[open]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#banner:not([hidden])")
+    assert not page.is_visible("#key-dialog")
+    page.click("#key-open")
+    enter(page, KEY)
+    wait_until_loaded(page, ".tile img")
