@@ -16,6 +16,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from tests.described import check_answer
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 Value = TypeVar("Value")
 
@@ -150,8 +152,8 @@ class ApiProcess(Program):
         wait_until(answers, 30, "an answer of the API")
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Any request below /api."""
-        return self.client.request(method, f"{self.base}/api{path}", **options)
+        """Any request below /api; fails unless the answer is described."""
+        return _described(self.client.request(method, f"{self.base}/api{path}", **options))
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """GET below /api."""
@@ -162,8 +164,8 @@ class ApiProcess(Program):
         return self.ask("POST", path, **options)
 
     def status(self, job_id: str) -> dict[str, Any]:
-        """The answer of /status."""
-        answer: dict[str, Any] = self.get(f"/status/{job_id}").json()
+        """The answer of /status, as it is: it is asked for again and again."""
+        answer: dict[str, Any] = self.client.get(f"{self.base}/api/status/{job_id}").json()
         return answer
 
     def wait_for(self, job_id: str, status: str, timeout: float = 240) -> dict[str, Any]:
@@ -175,6 +177,12 @@ class ApiProcess(Program):
             return found if found.get("status") == status else None
 
         return wait_until(reached, timeout, f"job {job_id} to be {status}") or {}
+
+
+def _described(answer: httpx.Response) -> httpx.Response:
+    request, kind = answer.request, answer.headers.get("content-type", "")
+    check_answer(request.method, request.url.path, answer.status_code, kind, answer.content)
+    return answer
 
 
 @contextmanager
