@@ -28,6 +28,7 @@ from runner.devices import choose
 from runner.job_run import Workshop
 from runner.messages import Event
 from runner.pipelines import Pipelines
+from runner.previews import Previews
 from runner.stop_switch import StopSwitch
 from runner.worker import Worker
 
@@ -77,6 +78,7 @@ class Desk:
             store=ImageStore(self.spool.outputs, self.spool.temporary),
             device=choose("auto"),
             pipelines=self.pipelines,
+            previews=Previews(self.spool.data / "previews", self.spool.temporary),
             stop=StopSwitch(),
             tell=self.tell,
         )

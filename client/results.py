@@ -78,6 +78,7 @@ class JobStatus(JobSummary, frozen=True, kw_only=True):
     images: list[JobImage] = field(default_factory=list)
     queue_position: int | None = None
     eta_seconds: float | None = None
+    preview_url: str | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property

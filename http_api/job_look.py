@@ -44,6 +44,7 @@ class Looker:
             job=job,
             state=state,
             progress=self._parts.spool.progress(job) if state is State.PROCESSING else None,
+            preview=self._parts.spool.preview_version(job.id) if state is State.PROCESSING else None,
             images=images,
             position=self._position(job) if state is State.PENDING else None,
             warnings=warnings,

@@ -112,7 +112,7 @@ class PreviewResource:
 
     def on_get(self, req: Request, resp: Response, job_id: str) -> None:
         """The latest preview; 404 where there is none (yet, or no more)."""
-        Query(req)
+        Query(req, "version")
         self._spool.find(job_id)
         preview = self._spool.preview(job_id)
         if preview is None:

@@ -28,6 +28,8 @@ class Look(Struct, frozen=True, kw_only=True):
     position: int | None = None
     #: Seconds to its end, estimated; None where nothing is known to estimate from.
     eta: float | None = None
+    #: Changes with the preview of the image in hand; None where there is none.
+    preview: str | None = None
     #: Sentences about this look, beside the job's own warnings.
     warnings: Sequence[str] = ()
 
@@ -56,6 +58,7 @@ def status(look: Look) -> dict[str, Any]:
         "images": [image_view.in_status(sidecar) for sidecar in look.images],
         "queue_position": look.position,
         "eta_seconds": None if look.eta is None else round(look.eta, 1),
+        "preview_url": None if look.preview is None else f"/api/jobs/{job.id}/preview?version={look.preview}",
         "attempts": job.attempts,
         "error_message": _error_message(look),
         "error_type": _error_type(look),

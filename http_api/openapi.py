@@ -167,7 +167,10 @@ OPERATIONS: Final = (
         method="get",
         path="/api/jobs/{job_id}/preview",
         about="How the image in hand looks so far",
-        parameters=(_KNOWN,),
+        parameters=(
+            _query("version", _TEXT, "As in preview_url: a word that makes each preview's address its own"),
+            _KNOWN,
+        ),
         answers={200: "image/webp", 206: "image/webp", 304: ""},
         errors=(416,),
     ),

@@ -151,11 +151,12 @@ class JobWatcher:
             logger.warning("Job %s could not be looked at; trying again: %s", job_id, error)
 
     def _files(self, watched: _Watched, queue: int) -> tuple[int, ...]:
-        """What would differ if the job had changed: its file, its progress, its images' folder, the queue."""
+        """What would differ if the job had changed: its file, progress and preview, its images' folder, the queue."""
         job = watched.job
         images = self._spool.outputs / accepted_at(job.order).strftime("%Y/%m/%d")
         own = _stamp(self._spool.path(watched.state, job.id)), _stamp(self._spool.progress_path(job.id))
-        return (*own, _stamp(images), queue if watched.state is State.PENDING else 0)
+        seen = _stamp(self._spool.preview_path(job.id)), _stamp(images)
+        return (*own, *seen, queue if watched.state is State.PENDING else 0)
 
     def _publish(self, watched: _Watched, news: Snapshot, job: Job, state: State) -> None:
         watched.job, watched.state = job, state

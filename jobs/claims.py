@@ -55,6 +55,10 @@ class Claim:
         """Publish progress (not synced)."""
         self._spool.write_progress(self.job.id, progress)
 
+    def show(self, webp: bytes) -> None:
+        """Publish a preview of the image in hand (not synced)."""
+        self._spool.write_preview(self.job.id, webp)
+
     def cancel_requested(self) -> bool:
         """Whether somebody asked to cancel this job."""
         return self._spool.cancel_requested(self.job.id)
@@ -240,7 +244,7 @@ def sweep(spool: Spool) -> int:
     removed = files.sweep(spool.temporary)
     for folder in ("locks", "progress", "cancel"):
         for path in (spool.root / folder).iterdir():
-            job_id = path.name.removesuffix(".lock").removesuffix(".json")
+            job_id = path.name.removesuffix(".lock").removesuffix(".json").removesuffix(".webp")
             if is_job_id(job_id) and not _is_living(spool, job_id):
                 removed += _sweep_ended(spool, job_id)
     return removed

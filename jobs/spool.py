@@ -110,7 +110,8 @@ class Spool:
         """The progress file of a job, which need not be there."""
         return Path(f"{self._root}/progress/{job_id}.json")
 
-    def _preview_path(self, job_id: str) -> Path:
+    def preview_path(self, job_id: str) -> Path:
+        """The preview of a job, which need not be there."""
         return self.root / "progress" / f"{job_id}.webp"
 
     def _cancel_path(self, job_id: str) -> Path:
@@ -164,9 +165,17 @@ class Spool:
     def preview(self, job_id: str) -> bytes | None:
         """A small WebP of the image in hand; None where there is none."""
         try:
-            return files.read(self._preview_path(job_id))
+            return files.read(self.preview_path(job_id))
         except (OSError, ValueError):
             return None
+
+    def preview_version(self, job_id: str) -> str | None:
+        """A word that changes with the preview; None where there is none."""
+        try:
+            status = os.stat(self.preview_path(job_id))
+        except FileNotFoundError:
+            return None
+        return f"{status.st_mtime_ns:x}"
 
     def is_stalled(self, job_id: str) -> bool:
         """Whether no living process holds a job that is `processing`."""
@@ -279,6 +288,7 @@ class Spool:
         """Return a processing job to `pending`."""
         files.replace(self.path(State.PROCESSING, job.id), encode(job), self.temporary, name="put_back")
         files.move(self.path(State.PROCESSING, job.id), self.path(State.PENDING, job.id), name="put_back.move")
+        self.preview_path(job.id).unlink(missing_ok=True)
         self._changed(job, State.PENDING)
 
     def finish_cancelled(self, job: Job, state: State) -> Job:
@@ -314,11 +324,11 @@ class Spool:
 
     def write_preview(self, job_id: str, webp: bytes) -> None:
         """Replace the preview of a processing job; not synced."""
-        files.replace(self._preview_path(job_id), webp, self.temporary, durable=False, name="preview")
+        files.replace(self.preview_path(job_id), webp, self.temporary, durable=False, name="preview")
 
     def forget(self, job_id: str) -> None:
         """Remove what only a living job needs: progress, preview, and the request to cancel it."""
-        for path in (self.progress_path(job_id), self._preview_path(job_id), self._cancel_path(job_id)):
+        for path in (self.progress_path(job_id), self.preview_path(job_id), self._cancel_path(job_id)):
             path.unlink(missing_ok=True)
 
     def _changed(self, job: Job, state: State) -> None:

@@ -17,8 +17,9 @@ from PIL.Image import Image
 
 from jobs.catalog import Capabilities
 
-#: Called after each step with the image's place in the request (from 0) and the step (from 1); raises to stop.
-OnStep = Callable[[int, int], None]
+#: Called after each step with the image's place in the request (from 0), the step (from 1) and the latents, if the
+#: pipeline shows them; raises to stop.
+OnStep = Callable[[int, int, torch.Tensor | None], None]
 
 
 class Pipeline(Protocol):
@@ -123,7 +124,7 @@ def _call(
 
         def after_step(_pipeline: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             # Schedulers of higher order call back more often than there are steps.
-            on_step(first, min(index + 1, steps))
+            on_step(first, min(index + 1, steps), tensors.get("latents"))
             return tensors
 
         arguments["callback_on_step_end"] = after_step
@@ -134,7 +135,7 @@ def _call(
         getattr(pipeline, "maybe_free_model_hooks", lambda: None)()
         raise
     if "callback_on_step_end" not in accepted:
-        on_step(first, steps)
+        on_step(first, steps, None)
     return images
 
 

@@ -10,6 +10,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+import torch
+
 from jobs import ids
 from jobs.catalog import Catalog, ModelEntry
 from jobs.claims import Claim
@@ -22,6 +24,7 @@ from runner.devices import Device
 from runner.generation import GeneratedImage, ImageRequest, generate, scheduler_name
 from runner.messages import Event, Loaded, Loading, WarmingUp
 from runner.pipelines import LoadedPipeline, Pipelines
+from runner.previews import JobPreviews, Previews
 from runner.progress_reporter import ProgressReporter
 from runner.saving import ImageSaver
 from runner.stop_switch import StopSwitch
@@ -50,6 +53,8 @@ class Workshop:
     store: ImageStore
     device: Device
     pipelines: Pipelines
+    #: None where they are switched off.
+    previews: Previews | None
     stop: StopSwitch
     tell: Callable[[Event], None]
 
@@ -63,6 +68,7 @@ class JobRun:
         self._shop = workshop
         self._leave = leave
         self._reporter = ProgressReporter(claim, workshop.tell, self._job.callback_steps)
+        self._previews = JobPreviews(workshop.previews, claim) if workshop.previews else None
 
     def run(self) -> None:
         """Commit all images.
@@ -120,11 +126,17 @@ class JobRun:
             loaded.warmed_up.add(shape)
 
     def _draw(self, loaded: LoadedPipeline, missing: list[int], at_once: int) -> Iterator[GeneratedImage]:
-        def on_step(index: int, step: int) -> None:
+        def on_step(index: int, step: int, latents: torch.Tensor | None) -> None:
             self._reporter.step(missing[index], step)
             self._check_wishes()
+            if self._previews is not None:
+                self._previews.after_step(step, latents)
 
-        return generate(loaded.pipeline, self._request(missing), self._entry.capabilities, on_step, batch_size=at_once)
+        request, capabilities = self._request(missing), self._entry.capabilities
+        for image in generate(loaded.pipeline, request, capabilities, on_step, batch_size=at_once):
+            if self._previews is not None:
+                self._previews.after_picture(image.image)
+            yield image
 
     def _request(self, numbers: list[int]) -> ImageRequest:
         settings = self._job.effective_settings

@@ -27,6 +27,7 @@ from runner import devices, faults
 from runner.job_run import CancelRequested, JobRun, StopRequested, Workshop, thrift_of
 from runner.messages import Ended, Leaving, Outcome, Ready, Waiting
 from runner.pipelines import Pipelines, advice
+from runner.previews import Previews
 from runner.stop_switch import StopSwitch
 from runner.worker_channel import WorkerChannel
 
@@ -202,6 +203,7 @@ def main() -> None:
         store=_store(spool),
         device=device,
         pipelines=Pipelines(catalog, device),
+        previews=Previews(settings.data / "previews", spool.temporary) if settings.previews else None,
         stop=stop,
         tell=channel.tell,
     )

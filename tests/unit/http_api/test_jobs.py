@@ -136,6 +136,32 @@ def test_a_preview_is_shown_while_there_is_one(client: TestClient, submit: Submi
     assert client.simulate_get("/api/jobs/nix/preview").status_code == 404
 
 
+def test_the_status_names_the_latest_preview(client: TestClient, submit: Submit, begin: Begin, parts: Parts) -> None:
+    held = begin(submit())
+
+    def shown() -> str | None:
+        url: str | None = client.simulate_get(f"/api/status/{held.job.id}").json["preview_url"]
+        return url
+
+    assert shown() is None
+    parts.spool.write_preview(held.job.id, b"RIFF")
+    first = shown()
+    assert first is not None
+    path, _, version = first.partition("?")
+    assert client.simulate_get(path, query_string=version).content == b"RIFF"
+    parts.spool.write_preview(held.job.id, b"RIFF more")
+    assert shown() not in (None, first)
+    held.complete()
+    assert shown() is None
+
+
+def test_a_job_that_goes_back_shows_no_old_preview(submit: Submit, begin: Begin, parts: Parts) -> None:
+    held = begin(submit())
+    parts.spool.write_preview(held.job.id, b"RIFF")
+    held.put_back()
+    assert parts.spool.preview(held.job.id) is None
+
+
 # --- Events and the long poll -----------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from runner.devices import Device, choose
 from runner.job_run import Workshop
 from runner.messages import Event, Leaving
 from runner.pipelines import Pipelines
+from runner.previews import Previews
 from runner.stop_switch import StopSwitch
 from runner.worker import Worker
 from tests.runner_desk import RunnerDesk
@@ -77,6 +78,7 @@ def bench(desk: RunnerDesk, cpu: Device) -> Bench:
         store=desk.store,
         device=cpu,
         pipelines=Pipelines(desk.catalog, cpu),
+        previews=Previews(desk.data / "previews", desk.spool.temporary),
         stop=stop,
         tell=channel.tell,
     )
