@@ -78,9 +78,9 @@ def for_readme(browser: Browser, data: Path) -> None:
     with programs.api(data) as api, programs.runner(data):
         jobs = [submit(api, prompt) for prompt in README_PROMPTS[:-1]]
         for job_id in jobs:
-            api.wait_for(job_id, "completed")
+            api.wait_for(job_id, "completed", timeout=1800)
         last = submit(api, README_PROMPTS[-1], num_images=8)
-        wait_until(lambda: api.status(last)["preview_url"], 240, "a preview")
+        wait_until(lambda: api.status(last)["preview_url"], 1800, "a preview")
         page = opened(browser, api, (1280, 800), "light", ".job.running")
         picture = Image.open(io.BytesIO(page.screenshot()))
         picture.save(README_PICTURE, quality=85, method=6)
