@@ -152,16 +152,16 @@ class ApiProcess(Program):
         wait_until(answers, 30, "an answer of the API")
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Any request below /api; fails unless the answer is described."""
-        return _described(self.client.request(method, f"{self.base}/api{path}", **options))
+        """Any request below /api, however odd."""
+        return self.client.request(method, f"{self.base}/api{path}", **options)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        """GET below /api."""
-        return self.ask("GET", path, **options)
+        """GET below /api; fails unless the answer is described."""
+        return _described(self.ask("GET", path, **options))
 
     def post(self, path: str, **options: Any) -> httpx.Response:
-        """POST below /api."""
-        return self.ask("POST", path, **options)
+        """POST below /api; fails unless the answer is described."""
+        return _described(self.ask("POST", path, **options))
 
     def status(self, job_id: str) -> dict[str, Any]:
         """The answer of /status, as it is: it is asked for again and again."""
