@@ -49,7 +49,7 @@ bench: $(READY) ## measure the figures of docs/performance.md, quickly (under 5 
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: bench-full
-bench-full: $(READY) ## measure them all, with 100,000 and 1,000,000 jobs and images
+bench-full: $(READY) ## measure them all, with 100,000 jobs (ARGS=--million: 1,000,000 too)
 	$(BIN)/python -m bench --full $(ARGS)
 
 .PHONY: models

@@ -33,13 +33,13 @@ _PARTS: dict[str, Callable[[Context], list[Row]]] = {
     "slow": http_rows.slow_clients,
 }
 #: What is measured again with a million.
-_AT_A_MILLION = ("queue", "gallery")
+_AT_A_MILLION = ("status", "queue", "gallery")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the figures of docs/performance.md.")
     parser.add_argument("--full", action="store_true", help="with 100,000 jobs and images, and more rounds")
-    parser.add_argument("--million", action="store_true", help="listings with 1,000,000 as well (needs 10 GB)")
+    parser.add_argument("--million", action="store_true", help="status and listings with 1,000,000 too (10 GB)")
     parser.add_argument("--only", nargs="+", choices=list(_PARTS), default=list(_PARTS), help="some parts only")
     parser.add_argument("--size", type=int, help="jobs in the large data directory")
     parser.add_argument("--folder", type=Path, default=Path("var/bench"), help="where data and results go")

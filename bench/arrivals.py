@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import struct
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from jobs.spool import Spool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _SPACING = 0.01
+_PATIENCE = 30
 
 
 @dataclass
@@ -67,16 +69,37 @@ def measure(kind: str, folder: Path, amount: int) -> list[float]:
     spool.prepare(create_anyway=True)
     with _claimer(kind, folder) as (_, claims):
         first = _arrive(spool, 1)  # the runner starts its worker for the first job
-        _claimed(claims, len(first))
+        claims.next(len(first))
         arrived = _arrive(spool, amount)
-        claimed = _claimed(claims, amount)
+        claimed = claims.next(amount)
     return [(claimed[job_id] - moment) / 1e6 for job_id, moment in arrived.items()]
 
 
-def _claimed(claims: TextIO, amount: int) -> dict[str, int]:
-    """When each of the next jobs was claimed (ns)."""
-    found = (claims.readline().split() for _ in range(amount))
-    return {job_id: int(moment) for job_id, moment in found}
+class _Claims:
+    """What the other side writes; raises RuntimeError if it is silent for long."""
+
+    def __init__(self, fifo: Path) -> None:
+        os.mkfifo(fifo)
+        self._descriptor = os.open(fifo, os.O_RDWR)  # for writing as well: so opening waits for nobody
+        self._buffer = b""
+
+    def line(self) -> str:
+        """The next line."""
+        while b"\n" not in self._buffer:
+            if not select.select([self._descriptor], [], [], _PATIENCE)[0]:
+                raise RuntimeError(f"the claiming process said nothing for {_PATIENCE} s")
+            self._buffer += os.read(self._descriptor, 65536)
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode()
+
+    def next(self, amount: int) -> dict[str, int]:
+        """When each of the next jobs was claimed (ns)."""
+        found = (self.line().split() for _ in range(amount))
+        return {job_id: int(moment) for job_id, moment in found}
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._descriptor)
 
 
 def _arrive(spool: Spool, amount: int) -> dict[str, int]:
@@ -102,7 +125,7 @@ def idle_share(folder: Path, seconds: float) -> float:
     spool = Spool(folder)
     spool.prepare(create_anyway=True)
     with _claimer("runner", folder) as (pid, claims):
-        _claimed(claims, len(_arrive(spool, 1)))
+        claims.next(len(_arrive(spool, 1)))
         time.sleep(0.5)
         before = processor_seconds(Path(f"/proc/{pid}"))
         time.sleep(seconds)
@@ -110,21 +133,20 @@ def idle_share(folder: Path, seconds: float) -> float:
 
 
 @contextmanager
-def _claimer(kind: str, folder: Path) -> Iterator[tuple[int, TextIO]]:
+def _claimer(kind: str, folder: Path) -> Iterator[tuple[int, _Claims]]:
     """The other side, ready: its process id, and what it writes about its claims."""
-    fifo = folder / "claims"
-    os.mkfifo(fifo)
+    claims = _Claims(folder / "claims")
     environment = {**os.environ, "CYBERIMAGE_DATA": str(folder)}
     command = [sys.executable, "-m", "bench.arrivals", kind, str(folder)]
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
     try:
-        with fifo.open(encoding="utf-8") as claims:
-            if claims.readline() != "ready\n":
-                raise RuntimeError("the claiming process did not start")
-            yield process.pid, claims
+        if claims.line() != "ready":
+            raise RuntimeError("the claiming process did not start")
+        yield process.pid, claims
     finally:
         process.terminate()
         process.wait()
+        claims.close()
 
 
 # --- The other side ---------------------------------------------------------------------------

@@ -29,6 +29,10 @@ def in_turn(context: Context, *measures: Measure) -> list[Load]:
     return [load.middle([found[place] for found in rounds]) for place in range(len(measures))]
 
 
+#: By connections: what bare Falcon gave on the machine for which goal 1 was set, and the goal there.
+_BARE_ELSEWHERE = {1: (770, 800), 8: (1550, 1500)}
+
+
 def submitting(context: Context) -> list[Row]:
     """Goal 1."""
     rows = []
@@ -40,6 +44,8 @@ def submitting(context: Context) -> list[Row]:
             what = f"POST /generate, {connections} connections: ours {mine.rate:.0f}/s, bare Falcon {theirs.rate:.0f}/s"
             ratio = mine.rate / theirs.rate
             rows.append(at_least("1", what, ratio, 0.7, "x bare", "two fsyncs", ours=vars(mine), bare=vars(theirs)))
+            usual, goal = _BARE_ELSEWHERE[connections]
+            rows.append(at_least("1", f"the same where bare Falcon gives {usual}/s", ratio * usual, goal, "/s"))
     return rows
 
 
@@ -114,8 +120,8 @@ def queue(context: Context) -> list[Row]:
             context.note(f"queue{query}", 100, small.p50)
             context.note(f"queue{query}", context.size, large.p50)
             what = f"GET /queue{query} p50 at {context.size} jobs"
-            rows.append(at_most("4", what, large.p50, 2, "ms", details_of=vars(large)))
-            rows.append(at_most("4", f"{what} against 100", large.p50 / small.p50, 1.5, "x"))
+            rows.append(at_most("4", what, large.p50, 2 * context.slack, "ms", load=vars(large)))
+            rows.append(at_most("4", f"{what} against 100", large.p50 / small.p50, 1.5 * context.slack, "x"))
     return rows
 
 
@@ -141,8 +147,7 @@ def gallery(context: Context) -> list[Row]:
             if goal is None:
                 rows.append(Row(number=number, what=what, figure=f"{found.p50:.3g} ms", details=vars(found)))
             else:
-                factor = 3 if context.size > 100_000 else 1  # the issue allows this at a million
-                rows.append(at_most(number, what, found.p50, goal * factor, "ms", limit, load=vars(found)))
+                rows.append(at_most(number, what, found.p50, goal * context.slack, "ms", limit, load=vars(found)))
     with servers.api(context.data(100)) as few:
         for name, (_, query, _, _) in asked.items():
             context.note(f"gallery {name}", 100, load.run(f"{few.base}/api/gallery{query}", seconds=1).p50)

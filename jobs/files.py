@@ -38,7 +38,7 @@ def is_storage_error(error: OSError) -> bool:
     return error.errno in STORAGE_ERRNOS
 
 
-def sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path | str) -> None:
     """Make the names in `directory` durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -155,7 +155,7 @@ def _read_all(descriptor: int, hint: int) -> bytes:
 
 
 @contextmanager
-def _draft(content: bytes, temporary: Path, *, name: str, durable: bool) -> Iterator[Path]:
+def _draft(content: bytes, temporary: Path, *, name: str, durable: bool) -> Iterator[str]:
     """A whole file under a name of its own, locked until its name is gone again: see `sweep`."""
     point(f"{name}.before")
     draft, descriptor = _open_draft(temporary)
@@ -172,9 +172,9 @@ def _draft(content: bytes, temporary: Path, *, name: str, durable: bool) -> Iter
         os.close(descriptor)
 
 
-def _open_draft(temporary: Path) -> tuple[Path, int]:
+def _open_draft(temporary: Path) -> tuple[str, int]:
     while True:
-        draft = temporary / uuid4().hex
+        draft = f"{temporary}/{uuid4().hex}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -305,7 +305,7 @@ def is_locked(path: Path) -> bool:
         os.close(descriptor)
 
 
-def ring(path: Path) -> None:
+def ring(path: Path | str) -> None:
     """Open a file for writing and close it again: an event for whoever watches its directory."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
 

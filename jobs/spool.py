@@ -225,7 +225,7 @@ class Spool:
 
     def ring(self) -> None:
         """Ring the doorbell of the runner. Only a hint: the runner scans anyway."""
-        files.ring(self.bell / "ring")
+        files.ring(f"{self._root}/bell/ring")
 
     @staticmethod
     def _acquired(lock: files.ExclusiveLock) -> bool:

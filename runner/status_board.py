@@ -121,7 +121,7 @@ class StatusBoard:
         facts = (self.state, self.message, self.worker_pid, self.job_id, self.model, tuple(self.loaded_models))
         if now < self._waits_until or (facts == self._written and now - self._written_at < HEARTBEAT_SECONDS):
             return
-        self._written, self._written_at, self._waits_until = facts, now, 0.0
+        self._written, self._written_at = facts, now
         try:
             runner_status.write(self._spool.data, self._spool.temporary, self._status(), name=self._name)
         except OSError as error:
@@ -129,8 +129,9 @@ class StatusBoard:
 
     def seconds_to_write(self) -> float:
         """Until `write` has something to do although nothing changes."""
-        due = self._waits_until or self._written_at + HEARTBEAT_SECONDS
-        return max(0.0, due - time.monotonic())
+        now = time.monotonic()
+        due = self._waits_until if now < self._waits_until else self._written_at + HEARTBEAT_SECONDS
+        return max(0.0, due - now)
 
     def _status(self) -> RunnerStatus:
         return RunnerStatus(
