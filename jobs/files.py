@@ -209,7 +209,7 @@ def _take_back(path: Path) -> None:
         logger.error("The outcome is unknown: %s was refused by the disk, but may be there later (%s).", path, error)
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path | str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(path)
 
