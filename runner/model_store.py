@@ -65,7 +65,8 @@ class ModelStore:
                 allow_patterns=[file.path for file in files],
                 token=token,
             )
-        except (OSError, self._hub.errors.EntryNotFoundError) as error:
+        except (OSError, self._hub.errors.HTTPError, self._hub.errors.EntryNotFoundError) as error:
+            # HTTPError is that of the hub's HTTP library, for a hub that cannot be reached.
             raise PullFailed(self._explain(error, key, entry.id, entry.revision)) from error
         shutil.rmtree(partial / ".cache", ignore_errors=True)
         _write_record(partial, entry.id, revision, files)

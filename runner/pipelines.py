@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from jobs.catalog import Catalog, ModelEntry
@@ -16,7 +17,7 @@ from runner.memory_plan import GIB, Need, Placement, Plan, Room
 
 logger = logging.getLogger(__name__)
 
-#: How long a model that could not be loaded is not tried again, in seconds.
+#: How long a model that could not be loaded is not tried again while its files stay as they are, in seconds.
 BAD_MODEL_SECONDS: Final = 600.0
 #: How often torch compiles a block: for the first shape, then for all others.
 _COMPILATIONS: Final = 2
@@ -60,7 +61,8 @@ class Pipelines:
         self._device = device
         self._monotonic = monotonic
         self._loaded: dict[str, LoadedPipeline] = {}
-        self._bad: dict[str, tuple[float, str]] = {}
+        #: Until when a model is not tried again, the state of its files, and what is wrong with it.
+        self._bad: dict[str, tuple[float, int, str]] = {}
         self._baseline: int | None = None
         #: Whether memory was to come free since `leaks` last looked.
         self._has_given_up = False
@@ -202,19 +204,25 @@ class Pipelines:
             found.speed["vae_tiling_now"] = True
 
     def _raise_if_bad(self, model: str) -> None:
-        until, sentence = self._bad.get(model, (0.0, ""))
-        if self._monotonic() < until:
+        until, changed, sentence = self._bad.get(model, (0.0, 0, ""))
+        if self._monotonic() < until and changed == _last_change(self._catalog.path(model)):
             raise ModelUnavailable(sentence)
 
     def _declare_bad(self, model: str, sentence: str, error: Exception) -> ModelUnavailable:
         logger.error("A model cannot be loaded.", extra={"model": model}, exc_info=error)
-        self._bad[model] = (self._monotonic() + BAD_MODEL_SECONDS, sentence)
+        changed = _last_change(self._catalog.path(model))
+        self._bad[model] = (self._monotonic() + BAD_MODEL_SECONDS, changed, sentence)
         self._give_up()
         return ModelUnavailable(sentence)
 
     def _give_up(self) -> None:
         self._has_given_up = True
         self._device.release_unused()
+
+
+def _last_change(folder: Path) -> int:
+    """When the files of a model changed last (nanoseconds since the epoch)."""
+    return max((path.stat().st_mtime_ns for path in folder.rglob("*")), default=0)
 
 
 def need_of(files: weights.ModelFiles, width: int, pixels: int) -> Need:

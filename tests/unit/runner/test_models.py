@@ -92,6 +92,11 @@ def test_a_damaged_model_fails_its_jobs_with_one_look_and_the_others_work(
         assert "truncated" in failed.error.message
     assert looks.count(folder) == 1
     assert bench.desk.state(good) is State.COMPLETED
+    name = Path("unet") / "diffusion_pytorch_model.safetensors"
+    shutil.copyfile(tiny_weights / "tiny-sd" / name, folder / name)
+    mended = bench.desk.submit()
+    bench.run(mended)
+    assert bench.desk.state(mended) is State.COMPLETED
 
 
 def test_only_what_the_pipeline_needs_is_fetched() -> None:
