@@ -51,6 +51,8 @@ def read(text: str) -> Reading:
     tokens = tokenize(text)
     phrases = _noun_phrases(tokens, lexicon)
     facts = _merge(match.meaning.says for phrase in phrases if not phrase.denied for match in phrase.matches)
+    if "underwater" in facts.get("exposure", ()):  # "an underwater city" has no open sky, though a city has
+        facts["exposure"] = frozenset({"underwater"})
     if "place" not in facts and any(_names_a_place(phrase, lexicon) for phrase in phrases):
         facts["place"] = _SOME_PLACE
     return Reading(

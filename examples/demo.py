@@ -33,7 +33,8 @@ def main() -> int:
     """Draw one picture; answers the exit status."""
     arguments = _arguments()
     started = time.monotonic()
-    environment = os.environ | {"PORT": str(_free_port(5050))}
+    # The API is this program's own and answers this machine only, so its limit per hour would only be in the way.
+    environment = {"CYBERIMAGE_RATE_LIMIT": "off"} | os.environ | {"PORT": str(_free_port(5050))}
     with _programs(environment) as programs:
         api = f"http://127.0.0.1:{environment['PORT']}/api"
         _wait_for_api(api, programs)
@@ -154,7 +155,8 @@ def _save(api: str, status: dict[str, Any], output: Path) -> None:
 
 def _explain(status: dict[str, Any], arguments: argparse.Namespace, port: str) -> None:
     data = os.environ.get("CYBERIMAGE_DATA", "var")
-    console.print(f"The original is {data}/outputs/{status['images'][0]['file_path']}, its settings lie beside it.")
+    path = f"{data}/outputs/{status['images'][0]['file_path']}"
+    console.print(f"The original is {path}, its settings lie beside it.", soft_wrap=True)
     if arguments.keep:
         console.print(f"The page is at http://127.0.0.1:{port}/ - Ctrl-C stops both programs.")
     else:

@@ -12,7 +12,7 @@ from enrich.enricher import DEFAULT_STYLE, STYLES, Enricher
 from http_api.query import Query
 from http_api.request_body import read_json
 from jobs.errors import InvalidRequest
-from jobs.strict_json import parse_object
+from jobs.strict_json import parse_object, shown
 
 _FIELDS: Final = ("prompt", "style")
 
@@ -54,7 +54,8 @@ class EnrichResource:
                     f"{name[:100]!r} is not a known field; known here: {', '.join(_FIELDS)}.", name[:100]
                 )
             if not isinstance(value, str):
-                raise InvalidRequest(f"{name} must be a text.", name)
+                right = "a text" if name == "prompt" else f"one of {', '.join(STYLES)}"
+                raise InvalidRequest(f"{name} is {shown(value)}; it must be {right}.", name)
         request = msgspec.convert(document, EnrichRequest, strict=True) if document["prompt"] else _blank()
         if len(request.prompt) > self._prompt_limit:
             raise InvalidRequest(

@@ -22,7 +22,7 @@ class GalleryResource:
         """One page; a limit above 50 is served as 50."""
         query = Query(req, "page", "limit", "search", "model")
         page = query.whole("page", 1, 1, _MAX_PAGE)
-        limit = min(query.whole("limit", 20, 1, 999_999_999), MAX_LIMIT)
+        limit = query.whole("limit", 20, 1, MAX_LIMIT, is_capped=True)
         search, model = query.text("search") or "", query.text("model")
         found = blocking.run(lambda: self._images.page(page=page, limit=limit, search=search, model=model))
         resp.media = {

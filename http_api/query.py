@@ -27,16 +27,17 @@ class Query:
                 raise InvalidRequest(f"{name} is given {len(value)} times; give it once.", name)
             self._values[name] = value
 
-    def whole(self, name: str, default: int, minimum: int, maximum: int) -> int:
-        """A whole number from `minimum` to `maximum`."""
+    def whole(self, name: str, default: int, minimum: int, maximum: int, *, is_capped: bool = False) -> int:
+        """A whole number from `minimum` to `maximum`; `is_capped` takes a larger one for the maximum."""
         value = self._values.get(name)
         if value is None:
             return default
-        if not _DIGITS.fullmatch(value) or not minimum <= int(value) <= maximum:
+        number = int(value) if _DIGITS.fullmatch(value) else -1
+        if number < minimum or (number > maximum and not is_capped):
             raise InvalidRequest(
                 f"{name} is {value[:100]!r}; it must be a whole number from {minimum} to {maximum}.", name
             )
-        return int(value)
+        return min(number, maximum)
 
     def switch(self, name: str) -> bool:
         """`true` or `false`; absent is false."""

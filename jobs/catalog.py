@@ -33,11 +33,23 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     min_side: Annotated[int, Meta(ge=8)] = 256
     max_side: Annotated[int, Meta(ge=8)] = 2048
+    #: The longest side that the model itself draws; a larger picture is drawn smaller and enlarged. None: all of them.
+    drawn_side: Annotated[int, Meta(ge=8)] | None = None
     max_pixels: Annotated[int, Meta(ge=64)] = 4_194_304
     size_multiple: Annotated[int, Meta(ge=1)] = 16
     max_steps: Annotated[int, Meta(ge=1, le=1000)] = 150
     max_guidance_scale: Annotated[float, Meta(ge=0, le=100)] = 30.0
     max_sequence_length: Annotated[int, Meta(ge=1, le=512)] = 512
+
+    def drawn(self, height: int, width: int) -> tuple[int, int]:
+        """The height and width at which the model draws a picture that shall have these, in about the same shape."""
+        longest = max(height, width)
+        if self.drawn_side is None or longest <= self.drawn_side:
+            return height, width
+        return self._scaled(height, self.drawn_side / longest), self._scaled(width, self.drawn_side / longest)
+
+    def _scaled(self, side: int, scale: float) -> int:
+        return max(self.min_side, round(side * scale / self.size_multiple) * self.size_multiple)
 
 
 class Capabilities(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,10 +131,14 @@ class Catalog:
         return cls(content.models, content.default, path.parent, weights)
 
     def key(self, name: str) -> str | None:
-        """The key of a model named by its key or its hub id; None if there is none."""
+        """The key of a model named by its key or its hub id; None if there is none.
+
+        Where several have this hub id, one that can run here.
+        """
         if name in self.models:
             return name
-        return next((key for key, entry in self.models.items() if entry.id == name), None)
+        named = [key for key, entry in self.models.items() if entry.id == name]
+        return next((key for key in named if self.is_available(key)), next(iter(named), None))
 
     def path(self, key: str) -> Path:
         """The folder that holds the weights of a model, present or not.
@@ -196,6 +212,10 @@ def _fault(key: str, entry: ModelEntry) -> str | None:
             return (
                 f"models.{key}.defaults.{name} is {value}; limits.{limit} is {most}: lower the one or raise the other."
             )
+    if limits.drawn_side is not None and limits.drawn_side < limits.min_side:
+        return (
+            f"models.{key}.limits.drawn_side is {limits.drawn_side}; it must be at least min_side, {limits.min_side}."
+        )
     return None
 
 

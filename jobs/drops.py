@@ -134,7 +134,11 @@ class Adopter:
 
     def _visit(self, drop: Drop, result: AdoptionResult) -> None:
         if not drop.is_regular:
-            self._note(drop, f"This is {drop.kind}, not a regular file; it was left where it is.")
+            self._note(
+                drop,
+                f"This is {drop.kind}, not a regular file; it was left where it is. "
+                "Copy, move or hard-link the job's file itself into this folder.",
+            )
         elif (seconds := self._postponed_for(drop)) > 0:
             result.wait(seconds)
         elif drop.name.endswith(CANCEL_SUFFIX):
@@ -152,7 +156,7 @@ class Adopter:
         except files.NotRegularFile:
             return  # replaced since it was listed; the next scan sees what it is now
         except files.FileTooLarge as error:
-            self._refuse(drop, InvalidRequest(f"The file is too large: {error}."), result)
+            self._refuse(drop, InvalidRequest(f"The file is too large for a job: {error}."), result)
         except OSError as error:
             if error.errno != errno.EIO:
                 raise

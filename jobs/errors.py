@@ -24,7 +24,7 @@ class JobNotFound(CyberImageError):
     """No job has this id."""
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"No job has the id {job_id!r}.")
+        super().__init__(f"No job has the id {job_id[:80]!r}.")
         self.job_id = job_id
 
 

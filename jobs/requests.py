@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from typing import Any, Final, Literal, TypeVar
@@ -11,11 +10,11 @@ import msgspec
 from msgspec import UNSET
 from msgspec import inspect as inspect_types
 
-from jobs.catalog import Catalog, ModelEntry
+from jobs.catalog import Catalog, Limits, ModelEntry
 from jobs.errors import InvalidRequest
 from jobs.ids import timestamp
 from jobs.schema import DroppedRequest, EffectiveSettings, GenerateRequest, Job, RequestSettings
-from jobs.strict_json import parse_object
+from jobs.strict_json import parse_object, shorten, shown
 
 #: Seeds drawn by us stay below 2**32: easy to read aloud, and safe in JavaScript clients.
 _DRAWN_SEEDS: Final = 2**32
@@ -67,14 +66,14 @@ class RequestValidator:
         )
 
     def _checked(self, document: dict[str, Any], kind: type[Request]) -> Request:
-        _require(document, "model_id", "prompt")
+        _require(document, kind)
         try:
             request = msgspec.convert(document, kind)
         except msgspec.ValidationError as error:
-            raise _explain(error, document, kind) from error
+            raise _explain(error, document, kind, self._limits_of(document)) from error
         self._check_prompt("prompt", request.prompt)
         if not request.prompt.strip():
-            raise InvalidRequest("prompt is blank; describe the image.", "prompt")
+            raise InvalidRequest(f"prompt is {shown(request.prompt)}, which is blank; describe the image.", "prompt")
         self._check_prompt("negative_prompt", request.negative_prompt or "")
         key = self._known_model(request.model_id)
         self._require_weights(key)
@@ -91,7 +90,7 @@ class RequestValidator:
         key = self.catalog.key(name)
         if key is None:
             raise InvalidRequest(
-                f"model_id is {name!r}; it must be one of {', '.join(self.catalog.models)}.", "model_id"
+                f"model_id is {shown(name)}; it must be one of {', '.join(self.catalog.models)}.", "model_id"
             )
         return key
 
@@ -99,10 +98,16 @@ class RequestValidator:
         if not self.catalog.is_available(key):
             here = ", ".join(self.catalog.available()) or "none"
             raise InvalidRequest(
-                f"model_id is {key!r}, whose weights are not on this machine; available now: {here}. "
+                f"model_id is {shown(key)}, whose weights are not on this machine; available now: {here}. "
                 f"The operator can fetch them with: python -m runner.models pull {key}",
                 "model_id",
             )
+
+    def _limits_of(self, document: dict[str, Any]) -> Limits | None:
+        """What the model of a request that is not valid can make; None if it names no model that is known."""
+        name = document.get("model_id")
+        key = self.catalog.key(name) if isinstance(name, str) else None
+        return None if key is None else self.catalog.models[key].limits
 
 
 def sent_settings(settings: RequestSettings) -> dict[str, Any]:
@@ -112,18 +117,19 @@ def sent_settings(settings: RequestSettings) -> dict[str, Any]:
     return given
 
 
-def _require(document: dict[str, Any], *names: str) -> None:
-    missing = [name for name in names if name not in document]
+def _require(document: dict[str, Any], kind: Any) -> None:
+    missing = [name for name in ("model_id", "prompt") if name not in document]
+    unknown = [shorten(name) for name in document if name not in kind.__struct_fields__]
     if missing:
-        raise InvalidRequest(f"Missing required fields: {', '.join(missing)}.", missing[0])
+        hint = f" Not known here: {', '.join(unknown[:5])}." if unknown else ""  # most likely a typing error
+        raise InvalidRequest(f"Missing required fields: {', '.join(missing)}.{hint}", missing[0])
 
 
 def _effective(settings: RequestSettings, entry: ModelEntry) -> EffectiveSettings:
     values = msgspec.to_builtins(entry.defaults)
-    limit = entry.limits.max_sequence_length
-    values["max_sequence_length"] = min(values["max_sequence_length"], limit)
     given = sent_settings(settings)
     values.update({name: value for name, value in given.items() if name in values})
+    values["max_sequence_length"] = min(values["max_sequence_length"], entry.limits.max_sequence_length)
     values["seed"] = _seed(settings)
     return msgspec.convert(values, EffectiveSettings)
 
@@ -148,6 +154,22 @@ def _warnings(request: GenerateRequest, key: str, entry: ModelEntry) -> list[str
         found.append("settings.callback is ignored: a function cannot be sent; poll the status instead.")
     if request.settings.callback_steps not in (UNSET, None) and not entry.capabilities.callback_steps:
         found.append(f"settings.callback_steps is ignored: {key} does not support it.")
+    return [*found, *_limit_warnings(request.settings, key, entry)]
+
+
+def _limit_warnings(settings: RequestSettings, key: str, entry: ModelEntry) -> list[str]:
+    """What the model does otherwise than asked, without refusing it: how large it draws, how much it reads."""
+    found = []
+    asked, effective = settings.max_sequence_length, _effective(settings, entry)
+    if asked is not UNSET and asked > effective.max_sequence_length:
+        found.append(
+            f"settings.max_sequence_length is {asked}; {key} reads at most {effective.max_sequence_length} tokens."
+        )
+    height, width = entry.limits.drawn(effective.height, effective.width)
+    if (height, width) != (effective.height, effective.width):
+        found.append(
+            f"{key} draws this at {width}x{height}; it is then enlarged to {effective.width}x{effective.height}."
+        )
     return found
 
 
@@ -156,7 +178,6 @@ def _check_limits(settings: RequestSettings, key: str, entry: ModelEntry) -> Non
     limits = entry.limits
     _check_most(settings.num_inference_steps, "num_inference_steps", 1, limits.max_steps, key)
     _check_most(settings.guidance_scale, "guidance_scale", 0, limits.max_guidance_scale, key)
-    _check_most(settings.max_sequence_length, "max_sequence_length", 1, limits.max_sequence_length, key)
     effective = _effective(settings, entry)
     for field, side in (("height", effective.height), ("width", effective.width)):
         if not limits.min_side <= side <= limits.max_side or side % limits.size_multiple:
@@ -175,7 +196,9 @@ def _check_limits(settings: RequestSettings, key: str, entry: ModelEntry) -> Non
 
 def _check_most(value: float | msgspec.UnsetType, field: str, least: float, most: float, key: str) -> None:
     if value is not UNSET and value > most:
-        raise InvalidRequest(f"settings.{field} is {value}; {key} allows {least:g} to {most:g}.", f"settings.{field}")
+        raise InvalidRequest(
+            f"settings.{field} is {value:.10g}; {key} allows {least:g} to {most:g}.", f"settings.{field}"
+        )
 
 
 # --- Sentences for what msgspec finds -------------------------------------------------------------
@@ -183,20 +206,23 @@ def _check_most(value: float | msgspec.UnsetType, field: str, least: float, most
 _PATH: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 
 
-def _explain(error: msgspec.ValidationError, document: dict[str, Any], kind: type) -> InvalidRequest:
+def _explain(
+    error: msgspec.ValidationError, document: dict[str, Any], kind: type, limits: Limits | None
+) -> InvalidRequest:
     """A sentence with the field, its value and what would be right."""
     text = str(error)
     match = _PATH.search(text)
     path = match["path"] if match else ""
     if text.startswith("Object contains unknown field"):
         return _unknown_field(document, path, kind)
-    return InvalidRequest(f"{path} is {_shown(_value(document, path))}; it must be {_expected(kind, path)}.", path)
+    expected = _expected_by(limits, path) or _expected(kind, path)
+    return InvalidRequest(f"{path} is {shown(_value(document, path))}; it must be {expected}.", path)
 
 
 def _unknown_field(document: dict[str, Any], path: str, kind: type) -> InvalidRequest:
     owner: Any = RequestSettings if path == "settings" else kind
     name = next(key for key in (_value(document, path) if path else document) if key not in owner.__struct_fields__)
-    where = f"{path}.{name}" if path else name
+    where = f"{path}.{shorten(name)}" if path else shorten(name)
     known = ", ".join(owner.__struct_fields__)
     return InvalidRequest(f"{where} is not a known field; {path or 'a job'} may have: {known}.", where)
 
@@ -207,9 +233,17 @@ def _value(document: Any, path: str) -> Any:
     return document
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _expected_by(limits: Limits | None, path: str) -> str | None:
+    """What the field at `path` may be for the model; None where the model does not say more than the type."""
+    if limits is None:
+        return None
+    sides = f"a multiple of {limits.size_multiple} from {limits.min_side} to {limits.max_side}"
+    return {
+        "settings.height": sides,
+        "settings.width": sides,
+        "settings.num_inference_steps": f"a whole number from 1 to {limits.max_steps}",
+        "settings.guidance_scale": f"a number from 0 to {limits.max_guidance_scale:g}",
+    }.get(path)
 
 
 def _expected(kind: type, path: str) -> str:

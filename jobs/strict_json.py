@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Self
 
 from jobs.errors import InvalidRequest
 
@@ -18,13 +18,27 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 SIZE_LIMIT: Final = 64 * 1024
 
 
+#: How much of a name or a value a sentence about it shows.
+_SHOWN: Final = 80
+
+
+def shorten(text: str) -> str:
+    """At most 80 characters of a text, for a sentence about it."""
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def shown(value: Any) -> str:
+    """A value as JSON, for a sentence about it."""
+    return shorten(json.dumps(value, ensure_ascii=False))
+
+
 def parse_object(raw: bytes, subject: str = "body") -> dict[str, Any]:
     """The JSON object in `raw`; raises InvalidRequest saying what is wrong with the `subject` (body, file)."""
     text = _decode(raw, subject)
     try:
-        document = json.loads(
-            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_NotFinite, parse_float=_float)
+        if isinstance(document, dict):
+            _refuse_odd(document, "")
     except json.JSONDecodeError as error:
         raise InvalidRequest(
             f"The {subject} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
@@ -32,7 +46,7 @@ def parse_object(raw: bytes, subject: str = "body") -> dict[str, Any]:
     except RecursionError as error:
         raise InvalidRequest("The JSON is nested too deeply; a job needs two levels.") from error
     except ValueError as error:  # a whole number of more digits than Python converts
-        raise InvalidRequest(f"The JSON holds a number that cannot be read: {error}.") from error
+        raise InvalidRequest("The JSON holds a number of thousands of digits; send a shorter one.") from error
     if not isinstance(document, dict):
         raise InvalidRequest(f'The {subject} must be a JSON object, like {{"prompt": "..."}}, not {_kind(document)}.')
     return document
@@ -64,31 +78,50 @@ def _decode(raw: bytes, subject: str) -> str:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
-        _refuse_odd_text(key, "A key")
+        _refuse_odd_text(key, "A key", "")
         if key in result:
-            raise InvalidRequest(f"The key {key!r} appears twice; send it once.", key)
-        if isinstance(value, str):
-            _refuse_odd_text(value, key)
+            raise InvalidRequest(f"The key {shorten(key)!r} appears twice; send it once.", key)
         result[key] = value
     return result
 
 
-def _refuse_odd_text(text: str, name: str) -> None:
+def _refuse_odd(value: object, path: str) -> None:
+    """Raise InvalidRequest for a text or a number that is none, however deep in `value` it lies."""
+    match value:
+        case dict():
+            for key, inner in value.items():
+                _refuse_odd(inner, f"{path}.{key}" if path else key)
+        case list():
+            for inner in value:
+                _refuse_odd(inner, path)
+        case str():
+            _refuse_odd_text(value, path, path)
+        case _NotFinite():
+            raise InvalidRequest(f"{shorten(path)} is {value.text}; it must be a finite number.", path)
+
+
+def _refuse_odd_text(text: str, name: str, field: str) -> None:
     if "\x00" in text:
-        raise InvalidRequest(f"{name} contains a NUL character; remove it.", name)
+        raise InvalidRequest(f"{shorten(name)} contains a NUL character; remove it.", field)
     if _SURROGATE.search(text):
-        raise InvalidRequest(f"{name} contains half of a surrogate pair, which is not text; remove it.", name)
+        raise InvalidRequest(f"{shorten(name)} contains half of a surrogate pair, which is not text; remove it.", field)
 
 
-def _refuse_constant(word: str) -> NoReturn:
-    raise InvalidRequest(f"{word} is not a JSON number; send a finite number.")
+class _NotFinite(float):
+    """NaN, an infinity, or a number too large for a float, as it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Of the literal."""
+        number = super().__new__(cls, text)
+        number.text = shorten(text)
+        return number
 
 
-def _finite(digits: str) -> float:
+def _float(digits: str) -> float:
     number = float(digits)
-    if not math.isfinite(number):
-        raise InvalidRequest(f"The number {digits} is too large; send a finite number.")
-    return number
+    return number if math.isfinite(number) else _NotFinite(digits)
 
 
 def _kind(value: object) -> str:

@@ -9,7 +9,7 @@ class ImageNotFound(CyberImageError):
     """No image has this id."""
 
     def __init__(self, image_id: str) -> None:
-        super().__init__(f"No image has the id {image_id!r}.")
+        super().__init__(f"No image has the id {image_id[:80]!r}.")
         self.image_id = image_id
 
 

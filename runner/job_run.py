@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from math import prod
 from typing import Final
 
 import torch
+from PIL import ImageOps
+from PIL.Image import Resampling
 
 from jobs import ids
 from jobs.catalog import Catalog, ModelEntry
@@ -114,8 +117,7 @@ class JobRun:
 
     def _warm_up(self, loaded: LoadedPipeline, numbers: list[int]) -> None:
         """Compile before the first picture, so that it shows as such and not as a step that takes a minute."""
-        settings = self._job.effective_settings
-        shape = (len(numbers), settings.height, settings.width)
+        shape = (len(numbers), *self._drawn_size)
         if not loaded.must_warm_up(shape):
             return
         self._reporter.phase(Phase.WARMING_UP)
@@ -136,20 +138,34 @@ class JobRun:
         for image in generate(loaded.pipeline, request, capabilities, on_step, batch_size=at_once):
             if self._previews is not None:
                 self._previews.after_picture(image.image)
-            yield image
+            yield self._at_full_size(image)
+
+    def _at_full_size(self, drawn: GeneratedImage) -> GeneratedImage:
+        """Enlarge what had to be drawn smaller; edges are cut where its shape differs a little."""
+        wanted = (self._job.effective_settings.width, self._job.effective_settings.height)
+        if self._drawn_size == (wanted[1], wanted[0]):
+            return drawn
+        return replace(drawn, image=ImageOps.fit(drawn.image, wanted, Resampling.LANCZOS))
 
     def _request(self, numbers: list[int]) -> ImageRequest:
         settings = self._job.effective_settings
+        height, width = self._drawn_size
         return ImageRequest(
             prompt=self._job.prompt,
             negative_prompt=self._job.negative_prompt,
             num_inference_steps=settings.num_inference_steps,
             guidance_scale=settings.guidance_scale,
-            height=settings.height,
-            width=settings.width,
+            height=height,
+            width=width,
             max_sequence_length=settings.max_sequence_length,
             seeds=[image_seed(settings.seed, number) for number in numbers],
         )
+
+    @property
+    def _drawn_size(self) -> tuple[int, int]:
+        """The height and width at which the model draws."""
+        settings = self._job.effective_settings
+        return self._entry.limits.drawn(settings.height, settings.width)
 
     @property
     def _entry(self) -> ModelEntry:
@@ -157,7 +173,7 @@ class JobRun:
 
     @property
     def _pixels(self) -> int:
-        return self._job.effective_settings.height * self._job.effective_settings.width
+        return prod(self._drawn_size)
 
     def _check_wishes(self) -> None:
         if self._claim.cancel_requested():

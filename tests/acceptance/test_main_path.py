@@ -77,6 +77,16 @@ def _pixels(service: Service, image_id: str) -> bytes:
     return Image.open(io.BytesIO(service.api.get(f"/get_image/{image_id}").content)).tobytes()
 
 
+def test_a_size_larger_than_the_model_draws_is_enlarged(service: Service) -> None:
+    settings = {"num_inference_steps": 1, "height": 1024, "width": 1024, "max_sequence_length": 512}
+    status = service.api.wait_for(submit(service, settings=settings), "completed")
+    assert any("enlarged to 1024x1024" in warning for warning in status["warnings"])
+    (image,) = status["images"]
+    assert (image["metadata"]["settings"]["width"], image["metadata"]["width"]) == (1024, 1024)
+    png = service.api.get(f"/get_image/{image['id']}").content
+    assert Image.open(io.BytesIO(png)).size == (1024, 1024)
+
+
 def test_a_deleted_image_is_gone_everywhere(service: Service) -> None:
     job_id = submit(service)
     image_id = service.api.wait_for(job_id, "completed")["images"][0]["id"]
@@ -161,7 +171,7 @@ GENERATE = {
     "model_id": "demo",
     "prompt": "A cyberpunk city at night with neon signs and flying cars, highly detailed",
     "negative_prompt": "blurry, low quality, distorted, bad anatomy, text, watermark",
-    "settings": {"num_images": 1},
+    "settings": {"num_images": 2, "num_inference_steps": 35, "guidance_scale": 8.0, "height": 1024, "width": 1024},
 }
 CURLS = {
     "models": ["/models"],

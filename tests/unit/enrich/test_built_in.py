@@ -145,10 +145,20 @@ def test_the_same_prompt_gets_the_same_result_in_another_process() -> None:
 @pytest.mark.parametrize(
     ("statement", "conflict"),
     [
-        ("at night", r"golden hour|sunlight|sunlit|sunbeam|morning|afternoon|daylight|low sun|sunny"),
+        (
+            "at night",
+            (
+                r"golden hour|sunlight|sunlit|sunbeam|morning|afternoon|daylight|\bsun\b|sunny"
+                r"|overcast|shafts|long shadows"
+            ),
+        ),
+        ("at noon", r"moon|torchlight|firelight|lamplight|twilight|golden hour|morning|\bnight\b|low sun"),
+        ("at sunset", r"overcast|morning|\bnight\b"),
+        ("under water", r"golden hour|\bsun|cloud|\brain|\bsky\b|horizon|dust|steam|smoke|smog|breeze|morning mist"),
+        ("in the desert", r"puddle|rain-slick|snow"),
         ("at sunrise", r"moonlight|moonlit|twilight|evening|late afternoon"),
-        ("in heavy rain", r"sunlight|sunlit|golden hour|moonlight|sunny|clear air|snow"),
-        ("in the snow", r"\brain|petals|puddle|summer|wet asphalt"),
+        ("in heavy rain", r"sunlight|sunlit|golden hour|moonlight|sunny|clear (?:air|light|morning)|snow|\bsun\b"),
+        ("in the snow", r"\brain|petals|puddle|summer|wet asphalt|blooming|grass"),
         ("in autumn", r"petals|cherry|summer|blooming"),
         (
             "in watercolor",
@@ -188,6 +198,9 @@ def test_nothing_contradicts_or_repeats_what_is_said(statement: str, conflict: s
             ["a bowl of fruit", "pizza", "a cup of coffee"],
             r"street|\balley|\bhair|portrait|\beyes|skyline|armor|facade",
         ),
+        (["a red house", "a cottage", "a barn"], r"spire|pennant|buttress|stained glass|banners stirring"),
+        (["abstract shapes in blue and orange"], r"kitchen|flat lay|appetizing|\bserved|moisture"),
+        (["an underwater city"], r"cloud|sunlight|golden hour|\brain\b|\bsky\b"),
         (["a whale", "a koi", "an octopus"], r"fluffy|\bfur\b|\bhair|feather|collar|rooftop|grass|branch"),
         (["a butterfly", "a spider"], r"fluffy|collar|hair\b|feather|fins"),
         (["a spaceship", "a starship"], r"road|asphalt|gravel|street|rubber|sails|harbor"),

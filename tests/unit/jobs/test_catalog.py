@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.catalog import Catalog
+from jobs.catalog import Catalog, Limits
 from jobs.errors import CatalogError
 from tests.conftest import REPOSITORY
 
@@ -48,6 +48,27 @@ def test_a_model_is_known_by_its_key_and_its_hub_id(tmp_path: Path) -> None:
     assert catalog.models["castle"].speed.compile
 
 
+def test_a_hub_id_of_several_models_means_one_whose_weights_are_here(tmp_path: Path) -> None:
+    twins = GOOD + GOOD.partition("\n")[2].replace("[models.castle", "[models.ship")
+    catalog = load(tmp_path, twins)
+    assert catalog.key("example/castle") == "castle"
+    weights = catalog.path("ship")
+    weights.mkdir(parents=True)
+    (weights / "model_index.json").write_text("{}", encoding="utf-8")
+    assert catalog.key("example/castle") == "ship"
+    assert catalog.key("castle") == "castle"
+
+
+@pytest.mark.parametrize(
+    ("size", "drawn"),
+    [((512, 512), (512, 512)), ((1024, 1024), (512, 512)), ((1024, 768), (512, 384)), ((1024, 64), (512, 64))],
+)
+def test_a_model_draws_no_side_longer_than_its_drawn_side(size: tuple[int, int], drawn: tuple[int, int]) -> None:
+    limits = Limits(min_side=64, max_side=1024, size_multiple=64, drawn_side=512)
+    assert limits.drawn(*size) == drawn
+    assert limits.drawn(*reversed(size)) == tuple(reversed(drawn))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "sentence"),
     [
@@ -65,6 +86,7 @@ def test_a_model_is_known_by_its_key_and_its_hub_id(tmp_path: Path) -> None:
             3,
             "models.castle.defaults.height is 500; by its limits it must be a multiple",
         ),
+        ("max_side = 512", "drawn_side = 64", 3, "models.castle.limits.drawn_side is 64; it must be at least min_side"),
         ("models.castle", 'models."../castle"', 3, "the model key '../castle' must be"),
         ("max_side", "max_sides", 6, "max_sequence_length (max_side, perhaps)."),
         (

@@ -266,7 +266,7 @@ def test_a_drop_replaced_during_adoption_is_a_drop_of_its_own(
         (b'{"model_id": "tiny", "prompt": "x", "settings": {"width": 33}}', "settings.width", "33"),
         (b'{"id": "../x", "model_id": "tiny", "prompt": "x"}', "id", "letters"),
         (b'{"model_id": "tiny", "prompt": "x", "prompt": "y"}', "prompt", "twice"),
-        (b'{"model_id": "tiny", "prompt": "x", "settings": {"guidance_scale": NaN}}', "", "NaN"),
+        (b'{"model_id": "tiny", "prompt": "x", "settings": {"guidance_scale": NaN}}', "settings.guidance_scale", "NaN"),
         (NAMED.decode().encode("utf-16"), "", "UTF-8"),
         (b"[" * 60_000, "", "nested"),
         (b"1" * 60_000, "", "number"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from jobs.catalog import Catalog
 from jobs.errors import InvalidRequest
 from jobs.requests import RequestValidator
 from jobs.schema import Job
@@ -107,7 +109,15 @@ def test_http_and_dropped_files_get_the_same_verdict(document: dict[str, Any], v
         ({"width": 129}, "settings.width", "129", "16 to 128"),
         ({"height": 17}, "settings.height", "17", "multiple of 8"),
         ({"seed": 2**63}, "settings.seed", str(2**63), "9223372036854775807"),
-        ({"max_sequence_length": 129}, "settings.max_sequence_length", "129", "1 to 128"),
+        ({"max_sequence_length": 513}, "settings.max_sequence_length", "513", "1 to 512"),
+        ({"num_inference_steps": 2000}, "settings.num_inference_steps", "2000", "1 to 50"),
+        ({"num_inference_steps": 0}, "settings.num_inference_steps", "0", "1 to 50"),
+        ({"guidance_scale": 30.5}, "settings.guidance_scale", "30.5", "0 to 30"),
+        ({"guidance_scale": "7"}, "settings.guidance_scale", '"7"', "0 to 30"),
+        ({"height": "64"}, "settings.height", '"64"', "multiple of 8 from 16 to 128"),
+        ({"width": 10**10}, "settings.width", "10000000000", "multiple of 8 from 16 to 128"),
+        ({"guidance_scale": float("nan")}, "settings.guidance_scale", "NaN", "finite number"),
+        ({"callback": [{"x": float("-inf")}]}, "settings.callback.x", "-Infinity", "finite number"),
         ({"stpes": 3}, "settings.stpes", "", "num_inference_steps"),
     ],
 )
@@ -119,6 +129,60 @@ def test_the_sentence_names_the_field_the_value_and_what_would_be_right(
     assert isinstance(verdict, InvalidRequest)
     assert verdict.field == field
     assert all(word in verdict.message for word in (field, value, right)), verdict.message
+
+
+@pytest.mark.parametrize(
+    ("raw", "field", "words"),
+    [
+        ('{"model_id": "tiny", "promt": "x"}', "prompt", "Missing required fields: prompt. Not known here: promt."),
+        ('{"model_id": "tiny", "prompt": " "}', "prompt", 'prompt is " ", which is blank'),
+        ('{"model_id": "tiny", "prompt": "a\\u0000b"}', "prompt", "NUL"),
+        ('{"\\ud800": 1, "\\ud800": 2}', "", "half of a surrogate pair"),
+        ('{"prompt": "a", "prompt": "b"}', "prompt", "'prompt' appears twice"),
+        ('{"settings": {"seed": %s}}' % ("9" * 5000), "", "thousands of digits"),
+    ],
+)
+def test_a_body_that_is_not_right_is_answered_with_its_field(
+    raw: str, field: str, words: str, validator: RequestValidator
+) -> None:
+    verdict = judge(validator, raw.encode())
+    assert isinstance(verdict, InvalidRequest)
+    assert verdict.field == field
+    assert words in verdict.message
+
+
+@pytest.mark.parametrize("name", ["m" * 3000, "m\n" * 300])
+@pytest.mark.parametrize("place", ["value", "key", "setting"])
+def test_a_long_name_does_not_push_out_what_would_be_right(name: str, place: str, validator: RequestValidator) -> None:
+    document: dict[str, Any] = {"model_id": "tiny", "prompt": "x"}
+    document |= {"value": {"model_id": name}, "key": {name: 1}, "setting": {"settings": {name: 1}}}[place]
+    verdict = judge(validator, json.dumps(document).encode())
+    assert isinstance(verdict, InvalidRequest)
+    assert len(verdict.message) < 400
+    assert "tiny" in verdict.message or "num_images" in verdict.message or "model_id" in verdict.message
+
+
+def accept(validator: RequestValidator, **wanted: int) -> Job:
+    job = judge(validator, json.dumps({"model_id": "tiny", "prompt": "x", "settings": wanted}).encode())
+    assert isinstance(job, Job)
+    return job
+
+
+def test_more_tokens_than_the_model_reads_are_accepted_with_a_warning(validator: RequestValidator) -> None:
+    job = accept(validator, max_sequence_length=512)
+    assert (job.settings["max_sequence_length"], job.effective_settings.max_sequence_length) == (512, 128)
+    assert job.warnings == ["settings.max_sequence_length is 512; tiny reads at most 128 tokens."]
+    assert accept(validator, max_sequence_length=128).warnings == []
+
+
+def test_a_size_that_the_model_does_not_draw_itself_is_enlarged_with_a_warning(catalog: Catalog) -> None:
+    limits = msgspec.structs.replace(catalog.models["tiny"].limits, drawn_side=64)
+    catalog.models["tiny"] = msgspec.structs.replace(catalog.models["tiny"], limits=limits)
+    validator = RequestValidator(catalog, prompt_limit=500)
+    job = accept(validator, width=128, height=96)
+    assert (job.effective_settings.width, job.effective_settings.height) == (128, 96)
+    assert job.warnings == ["tiny draws this at 64x48; it is then enlarged to 128x96."]
+    assert accept(validator, width=64, height=64).warnings == []
 
 
 @pytest.mark.parametrize("depth", [10, 100, 500, 900, 990, 1000, 1100, 5000, 30_000])

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 from jobs.catalog import Speed
 from jobs.schema import Job, State
@@ -21,8 +22,6 @@ from tests.unit.runner.conftest import Bench
 
 def pixels(bench: Bench, job: Job) -> list[bytes]:
     """The picture of each image of a job, as a digest of its pixels."""
-    from PIL import Image
-
     found = []
     for sidecar in bench.desk.store.images_of(job):
         with Image.open(bench.desk.store.path(sidecar.id)) as image:
@@ -71,6 +70,19 @@ def test_negative_prompt_and_guidance_by_family(bench: Bench, model: str, uses_i
     assert sidecar.requested_negative_prompt == "blue"
     assert bool(sidecar.warnings) is not uses_it
     assert pixels(bench, other_guidance) != pixels(bench, plain)
+
+
+def test_what_the_model_draws_smaller_is_enlarged(bench: Bench) -> None:
+    models = bench.workshop.catalog.models
+    limits = msgspec.structs.replace(models["tiny-sd"].limits, drawn_side=32)
+    small = bench.desk.submit(seed=5, width=32, height=24)
+    large = bench.desk.submit(seed=5, width=64, height=48)
+    models["tiny-sd"] = msgspec.structs.replace(models["tiny-sd"], limits=limits)
+    bench.run(small, large)
+    (drawn,), (enlarged,) = bench.desk.store.images_of(small), bench.desk.store.images_of(large)
+    assert (enlarged.width, enlarged.height) == (64, 48)
+    with Image.open(bench.desk.store.path(enlarged.id)) as found, Image.open(bench.desk.store.path(drawn.id)) as base:
+        assert found.tobytes() == ImageOps.fit(base, (64, 48), Image.Resampling.LANCZOS).tobytes()
 
 
 def test_a_later_attempt_keeps_what_is_committed(bench: Bench) -> None:
