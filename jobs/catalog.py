@@ -131,14 +131,10 @@ class Catalog:
         return cls(content.models, content.default, path.parent, weights)
 
     def key(self, name: str) -> str | None:
-        """The key of a model named by its key or its hub id; None if there is none.
-
-        Where several have this hub id, one that can run here.
-        """
+        """The key of a model named by its key or its hub id; None if there is none."""
         if name in self.models:
             return name
-        named = [key for key, entry in self.models.items() if entry.id == name]
-        return next((key for key in named if self.is_available(key)), next(iter(named), None))
+        return next((key for key, entry in self.models.items() if entry.id == name), None)
 
     def path(self, key: str) -> Path:
         """The folder that holds the weights of a model, present or not.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from jobs.catalog import Capabilities, Catalog, Defaults, Limits, ModelEntry
 from jobs.requests import RequestValidator
@@ -15,6 +16,10 @@ from jobs.spool import Spool
 from tests.runner_desk import RunnerDesk
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Whether an example took longer than 200 ms says more about the machine than about us.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

@@ -48,17 +48,6 @@ def test_a_model_is_known_by_its_key_and_its_hub_id(tmp_path: Path) -> None:
     assert catalog.models["castle"].speed.compile
 
 
-def test_a_hub_id_of_several_models_means_one_whose_weights_are_here(tmp_path: Path) -> None:
-    twins = GOOD + GOOD.partition("\n")[2].replace("[models.castle", "[models.ship")
-    catalog = load(tmp_path, twins)
-    assert catalog.key("example/castle") == "castle"
-    weights = catalog.path("ship")
-    weights.mkdir(parents=True)
-    (weights / "model_index.json").write_text("{}", encoding="utf-8")
-    assert catalog.key("example/castle") == "ship"
-    assert catalog.key("castle") == "castle"
-
-
 @pytest.mark.parametrize(
     ("size", "drawn"),
     [((512, 512), (512, 512)), ((1024, 1024), (512, 512)), ((1024, 768), (512, 384)), ((1024, 64), (512, 64))],
