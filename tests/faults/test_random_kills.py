@@ -191,12 +191,12 @@ def violations_in(town: Town) -> list[str]:
 
 def test_random_kills_lose_and_double_nothing(fast_path: Path, scripted: RequestValidator) -> None:
     town = Town(fast_path / "data", scripted, 150)
-    kills = rampage(town, workers=3, kills=30, seed=1, patience=150)
+    kills = rampage(town, workers=3, kills=30, seed=1, patience=900)
     record("random SIGKILLs, several processes at work", kills, violations_in(town))
 
 
 @pytest.mark.long
 def test_hundreds_of_random_kills_lose_and_double_nothing(fast_path: Path, scripted: RequestValidator) -> None:
     town = Town(fast_path / "data", scripted, 1000)
-    kills = rampage(town, workers=4, kills=600, seed=2, patience=1800)
+    kills = rampage(town, workers=4, kills=600, seed=2, patience=7000)
     record("random SIGKILLs, several processes at work", kills, violations_in(town))

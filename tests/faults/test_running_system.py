@@ -22,7 +22,7 @@ def test_many_drops_at_once_are_all_adopted(bare_desk: RunnerDesk) -> None:
 
 @pytest.mark.long
 def test_15000_drops_at_once_are_all_adopted(fast_path: Path) -> None:
-    many_drops(RunnerDesk.bare(fast_path), 15_000, 3000)
+    many_drops(RunnerDesk.bare(fast_path), 15_000, 7000)
 
 
 def many_drops(desk: RunnerDesk, count: int, patience: float) -> None:
