@@ -16,8 +16,8 @@ from typing import Any, Final
 from jobs import files
 from jobs.crash_points import point
 from jobs.errors import LostClaim
-from jobs.files import ExclusiveLock
 from jobs.ids import is_job_id, timestamp
+from jobs.locks import ExclusiveLock
 from jobs.schema import Job, JobError, Progress, State
 from jobs.spool import Spool
 

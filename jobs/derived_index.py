@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from jobs import files
+from jobs import locks
 from jobs.errors import IndexUnavailable
 from jobs.sqlite_index import IndexFile
 
@@ -92,7 +92,7 @@ class DerivedIndex(ABC):
 
     def is_being_repaired(self) -> bool:
         """Whether some process repairs this index now."""
-        return files.is_locked(self._lock_path)
+        return locks.is_locked(self._lock_path)
 
     def repair(self) -> int:
         """Make the index equal to the directories; answers how many entries were wrong.
@@ -100,7 +100,7 @@ class DerivedIndex(ABC):
         Builds the index where it is missing or broken. Does nothing while another process repairs.
         Raises IndexUnavailable where it cannot be written now, OSError where a directory cannot be read.
         """
-        lock = files.ExclusiveLock(self._lock_path)
+        lock = locks.ExclusiveLock(self._lock_path)
         if not lock.acquire():
             return 0
         try:
@@ -114,7 +114,7 @@ class DerivedIndex(ABC):
 
     def rebuild(self) -> None:
         """Build the index anew, whatever state it is in; waits for another repair to end. Raises as `repair`."""
-        lock = files.ExclusiveLock(self._lock_path)
+        lock = locks.ExclusiveLock(self._lock_path)
         lock.acquire(timeout=-1)
         try:
             self._rebuild()

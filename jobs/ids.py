@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid5
 
-from jobs.files import locked_counter
+from jobs.locks import locked_counter
 
 JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 IMAGE_ID: Final = re.compile(r"img_[0-9a-f]{32}_[1-8]", re.ASCII)

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from jobs import files
+from jobs.locks import is_locked
 from jobs.schema import encode
 
 HEARTBEAT_SECONDS: Final = 5.0
@@ -89,4 +90,4 @@ def is_alive(data: Path) -> bool:
         names = [entry for entry in os.listdir(locks) if entry.startswith("runner.") and entry.endswith(".lock")]
     except FileNotFoundError:
         return False
-    return any(files.is_locked(locks / name) for name in names)
+    return any(is_locked(locks / name) for name in names)

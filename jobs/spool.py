@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from jobs import data_directory, files
+from jobs import data_directory, files, locks
 from jobs.crash_points import point
 from jobs.errors import CorruptJob, DuplicateJob, JobNotFound, StorageUnavailable
 from jobs.ids import OrderClock, is_job_id, is_order, timestamp
@@ -179,7 +179,7 @@ class Spool:
 
     def is_stalled(self, job_id: str) -> bool:
         """Whether no living process holds a job that is `processing`."""
-        return not files.is_locked(self.lock_path(job_id))
+        return not locks.is_locked(self.lock_path(job_id))
 
     # --- Submitting ---------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class Spool:
         if self.exists(job.id):
             raise DuplicateJob(job.id)
         self.check_room()
-        lock = files.ExclusiveLock(self.lock_path(job.id))
+        lock = locks.ExclusiveLock(self.lock_path(job.id))
         if not self._acquired(lock):
             raise DuplicateJob(job.id)
         try:
@@ -228,7 +228,7 @@ class Spool:
         files.ring(f"{self._root}/bell/ring")
 
     @staticmethod
-    def _acquired(lock: files.ExclusiveLock) -> bool:
+    def _acquired(lock: locks.ExclusiveLock) -> bool:
         with _storage_errors():
             return lock.acquire(timeout=1)
 
@@ -251,7 +251,7 @@ class Spool:
         if state.is_final:
             return state
         files.replace(self._cancel_path(job_id), b"", self.temporary, name="cancel")
-        lock = files.ExclusiveLock(self.lock_path(job_id))
+        lock = locks.ExclusiveLock(self.lock_path(job_id))
         if lock.acquire():
             try:
                 self._cancel_idle(job_id)

@@ -12,8 +12,8 @@ from jobs import claims, log, runner_status
 from jobs.catalog import Catalog
 from jobs.drops import Adopter
 from jobs.errors import CatalogError, DataDirectoryError, SettingsError
-from jobs.files import ExclusiveLock
 from jobs.index import JobIndex
+from jobs.locks import ExclusiveLock
 from jobs.requests import RequestValidator
 from jobs.settings import Settings
 from jobs.spool import Spool

@@ -16,8 +16,9 @@ from jobs import log
 from jobs.catalog import Catalog
 from jobs.claims import Claim, claim, retry_or_fail
 from jobs.errors import CorruptJob, LostClaim
-from jobs.files import ExclusiveLock, is_storage_error
+from jobs.files import is_storage_error
 from jobs.index import JobIndex
+from jobs.locks import ExclusiveLock
 from jobs.schema import Job, JobError
 from jobs.settings import Settings
 from jobs.spool import Spool

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from jobs.claims import Claim, claim
-from jobs.files import ExclusiveLock
 from jobs.ids import image_id, timestamp
+from jobs.locks import ExclusiveLock
 from jobs.schema import Phase, Progress
 from jobs.settings import Settings
 from jobs.spool import Spool

@@ -12,8 +12,8 @@ from http_api.parts import Parts
 from http_api.rate_limit import RateLimiter
 from jobs import runner_status
 from jobs.claims import Claim
-from jobs.files import ExclusiveLock
 from jobs.ids import timestamp
+from jobs.locks import ExclusiveLock
 from jobs.runner_status import RunnerState, RunnerStatus
 from jobs.schema import JobError
 from jobs.settings import RateLimit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 from jobs import files
-from tests.programs import wait_until
 
 
 @pytest.fixture
@@ -157,83 +155,3 @@ def test_a_limit_is_checked_before_reading(target: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "read", pytest.fail)
     with pytest.raises(files.FileTooLarge):
         files.read(target, limit=10)
-
-
-# --- Locks ----------------------------------------------------------------------------------------
-
-
-def test_a_lock_excludes_and_a_probe_does_not_disturb(tmp_path: Path) -> None:
-    path = tmp_path / "x.lock"
-    first, second = files.ExclusiveLock(path), files.ExclusiveLock(path)
-    assert not files.is_locked(path)
-    assert first.acquire()
-    assert not second.acquire()
-    assert files.is_locked(path)
-    first.release()
-    assert not files.is_locked(path)
-    assert second.acquire()
-    second.release()
-
-
-def test_probes_see_no_holder_where_none_is_and_keep_no_claim_away(tmp_path: Path) -> None:
-    """Two probers that never rest, as the API's workers may be (D12)."""
-    path = tmp_path / "x.lock"
-    path.touch()
-    claiming, ended = threading.Event(), threading.Event()
-    false_alarms = []
-
-    def probe() -> None:
-        while not ended.is_set():
-            if files.is_locked(path) and not claiming.is_set():
-                false_alarms.append("held")
-
-    probers = [threading.Thread(target=probe) for _ in range(2)]
-    for prober in probers:
-        prober.start()
-    try:
-        wait_until(lambda: all(not files.is_locked(path) for _ in range(200)), 30, "200 probes")
-        claiming.set()
-        for _ in range(100):
-            lock = files.ExclusiveLock(path)
-            assert lock.acquire(timeout=1)
-            lock.release()
-    finally:
-        ended.set()
-        for prober in probers:
-            prober.join()
-    assert false_alarms == []
-
-
-def test_a_removed_lock_file_is_noticed(tmp_path: Path) -> None:
-    path = tmp_path / "x.lock"
-    lock = files.ExclusiveLock(path)
-    lock.acquire()
-    assert lock.is_intact()
-    path.unlink()
-    assert not lock.is_intact()
-    path.touch()
-    assert not lock.is_intact()
-    lock.release()
-
-
-def test_discarded_locks_never_let_two_holders_in(tmp_path: Path) -> None:
-    """Many threads take, discard and release one lock; a counter under it is never raced."""
-    path = tmp_path / "x.lock"
-    inside = [0]
-    worst = [0]
-
-    def work(number: int) -> None:
-        for turn in range(60):
-            lock = files.ExclusiveLock(path)
-            if lock.acquire(timeout=20):
-                inside[0] += 1
-                worst[0] = max(worst[0], inside[0])
-                inside[0] -= 1
-                (lock.discard if (turn + number) % 2 else lock.release)()
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert worst[0] == 1
