@@ -37,8 +37,10 @@ def test_every_option_draws(name: str) -> None:
 
 
 def test_it_runs_unattended_and_prints_a_row_by_option(capsys: pytest.CaptureFixture[str]) -> None:
-    assert gpu_flux.main(["--tiny", "--rounds", "1", "--only", "eager bf16"]) == 0
-    assert "| eager bf16 | 0.0" in capsys.readouterr().out
+    assert gpu_flux.main(["--tiny", "--minutes", "20", "--rounds", "1", "--only", "eager bf16"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| eager bf16 |")]
+    assert row.endswith(" | resident |"), row
+    assert " | 1.00x | " in row
 
 
 def test_what_there_is_no_time_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:
