@@ -65,8 +65,8 @@ def _wrk(url: str, connections: int, seconds: float, post: bool) -> Load:
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Load(
         float(_find(r"Requests/sec:\s+([\d.]+)", output)),
-        _milliseconds(_find(r"(?m)^\s+50%\s+(\S+)$", output)),
-        _milliseconds(_find(r"(?m)^\s+99%\s+(\S+)$", output)),
+        _milliseconds(_find(r"(?m)^\s+50%\s+(\S+)\s*$", output)),
+        _milliseconds(_find(r"(?m)^\s+99%\s+(\S+)\s*$", output)),
         int(_find(r"Non-2xx or 3xx responses: (\d+)", output, "0")),
     )
 

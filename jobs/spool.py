@@ -53,6 +53,14 @@ def _storage_errors() -> Iterator[None]:
         raise StorageUnavailable(f"The job was not accepted: {error.strerror}.") from error
 
 
+def _is_taken(name: str) -> bool:
+    try:
+        os.lstat(name)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 class Spool:
     """The spool of one data directory. Holds no open files: safe to use from any thread and process."""
 
@@ -143,8 +151,10 @@ class Spool:
             raise CorruptJob(f"{state}/{job_id}.json cannot be read as a job: {error}") from error
 
     def exists(self, job_id: str) -> bool:
-        """Whether a job with this id is in any state."""
-        return any(self.path(state, job_id).exists() for state in _LOOK_UP)
+        """Whether a job with this id is in any state; raises JobNotFound for a name that can be no id."""
+        if not is_job_id(job_id):
+            raise JobNotFound(job_id)
+        return any(_is_taken(f"{self._root}/{state}/{job_id}.json") for state in _LOOK_UP)
 
     def ids(self, state: State) -> Iterator[str]:
         """The ids in a state, in no order."""
