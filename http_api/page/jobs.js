@@ -205,7 +205,7 @@ async function health() {
   }
   healthSeen = Date.now();
   const { runner = {} } = found.checks ?? {};
-  const words = { idle: "Ready", busy: "Drawing", loading: "Loading the model", starting: "Starting" };
+  const words = { idle: "Ready", busy: "Drawing", loading: "Loading the model", warming_up: "Warming up", starting: "Starting" };
   write(byId("runner"), runner.ok ? words[runner.state] ?? "Ready" : runner.state === "paused" ? "Paused" : "No runner");
   show(byId("notice"), found.status === "ok" ? "" : found.message);
 }

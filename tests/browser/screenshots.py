@@ -60,6 +60,7 @@ def for_review(browser: Browser, data: Path) -> None:
     with programs.api(data) as api:
         site = Site(api, StandIn(data))
         shoot(browser, api, "empty")
+        site.worker.appear()
         site.draw(*PROMPTS)
         shoot(browser, api, "full", ".tile")
         failed = site.worker.begin(site.submit("a forest in the fog"))

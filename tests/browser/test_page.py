@@ -43,6 +43,15 @@ def test_a_prompt_becomes_a_picture_in_the_gallery(page: Any, site: Site) -> Non
     assert "a red house" in tiles(page).first.inner_text()
 
 
+def test_an_empty_page_offers_words_to_begin_with(page: Any, site: Site) -> None:
+    open_page(page, site)
+    example = page.locator("#examples button").first
+    example.click()
+    assert page.input_value("#prompt") == example.inner_text()
+    page.keyboard.press("Enter")  # the button that makes the picture has the focus
+    page.wait_for_selector(".job")
+
+
 def test_search_lives_in_the_address(page: Any, site: Site) -> None:
     site.draw("a red house", "a blue boat", "a red boat")
     open_page(page, site)
