@@ -22,6 +22,7 @@ from uuid import UUID, uuid5
 from jobs.locks import locked_counter
 
 JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+ORDER: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 IMAGE_ID: Final = re.compile(r"img_[0-9a-f]{32}_[1-8]", re.ASCII)
 #: The namespace of ids that are derived from a dropped file.
 _DROP_NAMESPACE: Final = UUID("5d0c7d3e-6a0f-4b7e-9d52-1f6f3c0a8b11")
@@ -44,7 +45,7 @@ def is_image_id(text: str) -> bool:
 
 def is_order(text: str) -> bool:
     """Whether `text` is a UUID in the version-7 layout, written in the usual way."""
-    return len(text) == 36 and text[14] == "7" and text[8] == text[13] == text[18] == text[23] == "-"
+    return ORDER.fullmatch(text) is not None
 
 
 class OrderClock:
