@@ -248,7 +248,7 @@ def adopting(context: Context) -> list[Row]:
 
 def runner_overhead(context: Context) -> list[Row]:
     """The runner's own time on an image; measured by a process of its own, since it needs torch."""
-    command = [sys.executable, "-m", "bench.runner_overhead", "--json"]
+    command = [sys.executable, "-m", "bench.runner_overhead", "--json", "--rounds", str(2 * context.rounds + 1)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
