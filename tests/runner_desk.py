@@ -18,10 +18,7 @@ from jobs.schema import Job, Progress, State
 from jobs.spool import Spool
 from outputs.store import ImageStore
 from tests import tiny_models
-from tests.programs import Program, wait_until
-
-#: Generous: the machine may be busy, and importing torch and diffusers alone can take half a minute then.
-PATIENCE = 180.0
+from tests.programs import PATIENCE, Program, wait_until
 
 
 class RunnerDesk:

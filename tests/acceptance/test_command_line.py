@@ -143,7 +143,7 @@ def test_every_answer_in_json_is_one_document(service: Service, tmp_path: Path) 
     job_id, image_id = answer["job"]["id"], answer["job"]["images"][0]["id"]
     for file in answer["files"]:
         Image.open(tmp_path / file).verify()
-    wait_until(lambda: image_id in service.api.get("/gallery").text, 10, "the image in the gallery")
+    wait_until(lambda: image_id in service.api.get("/gallery").text, about="the image in the gallery")
     request = tmp_path / "job.json"
     request.write_text('{"model_id": "demo", "prompt": "a lake", "settings": {"num_inference_steps": 2}}', "utf-8")
     words = [

@@ -90,7 +90,7 @@ def test_a_size_larger_than_the_model_draws_is_enlarged(service: Service) -> Non
 def test_a_deleted_image_is_gone_everywhere(service: Service) -> None:
     job_id = submit(service)
     image_id = service.api.wait_for(job_id, "completed")["images"][0]["id"]
-    wait_until(lambda: image_id in service.api.get("/gallery").text, 10, "the image in the gallery")
+    wait_until(lambda: image_id in service.api.get("/gallery").text, about="the image in the gallery")
     deleted = httpx.delete(f"{service.api.base}/api/image/{image_id}")
     assert deleted.json() == {"status": "success", "message": "Image deleted successfully"}
     assert httpx.delete(f"{service.api.base}/api/image/{image_id}").status_code == httpx.codes.NOT_FOUND
@@ -118,8 +118,24 @@ def test_queue_and_gallery_count_what_happened(service: Service) -> None:
 
 
 @pytest.mark.parametrize("how", ["copied", "written slowly", "moved", "linked"])
-def test_a_dropped_file_becomes_a_job(service: Service, how: str, tmp_path: Path) -> None:
-    name = f"drop-{how.replace(' ', '-')}"
+def test_a_dropped_file_becomes_a_job(service: Service, how: str) -> None:
+    figure, slack = 2.5, 2.0  # of the contract; for a busy machine, which gets three tries
+    seconds = []
+    for number in range(3):
+        name = f"drop-{how.replace(' ', '-')}-{number}"
+        target = drop(service, name, how)
+        begun = time.monotonic()
+        wait_until(lambda name=name: service.api.get(f"/status/{name}").status_code == 200, about="the adoption")  # type: ignore[misc]
+        seconds.append(time.monotonic() - begun)
+        assert service.api.wait_for(name, "completed")["images"]
+        assert not target.exists()
+        if seconds[-1] < figure + slack:
+            break
+    assert min(seconds) < figure + slack
+
+
+def drop(service: Service, name: str, how: str) -> Path:
+    """Bring a job file into the drop zone in one of the ways that people do; answers where it lies."""
     content = json.dumps({"id": name, "model_id": "demo", "prompt": "a castle", "settings": QUICK})
     source = service.data / f"{name}.json"
     target = service.incoming / f"{name}.json"
@@ -135,20 +151,16 @@ def test_a_dropped_file_becomes_a_job(service: Service, how: str, tmp_path: Path
             for character in content:
                 stream.write(character)
                 stream.flush()
-    begun = time.monotonic()
-    wait_until(lambda: service.api.get(f"/status/{name}").status_code == httpx.codes.OK, 10, "the adoption")
-    assert time.monotonic() - begun < 2.5 + 2  # the figure of the contract, and slack for a busy machine
-    assert service.api.wait_for(name, "completed")["images"]
-    assert not target.exists()
+    return target
 
 
 def test_a_bad_drop_is_kept_with_the_reason(service: Service) -> None:
     content = b'{"model_id": "demo", "prompt": "a castle", "settings": {"num_images": 99}}'
     (service.incoming / "bad.json").write_bytes(content)
     rejected = service.data / "spool" / "rejected" / "bad.json"
-    wait_until(rejected.exists, 10, "the refusal")
+    wait_until(rejected.exists, about="the refusal")
     assert rejected.read_bytes() == content
-    reason = wait_until(lambda: next(rejected.parent.glob("bad.json*.reason.json"), None), 5, "the reason")
+    reason = wait_until(lambda: next(rejected.parent.glob("bad.json*.reason.json"), None), about="the reason")
     message = json.loads(reason.read_text(encoding="utf-8"))["message"]
     assert "num_images" in message
     assert "99" in message

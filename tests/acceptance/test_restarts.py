@@ -32,7 +32,7 @@ def wait_for_step(api: ApiProcess, job_id: str) -> None:
 def worker_pid(runner: Program) -> int:
     """The process id of the runner's worker."""
     children = Path(f"/proc/{runner.pid}/task/{runner.pid}/children")
-    return int(wait_until(lambda: children.read_text(encoding="ascii").split(), 30, "a worker")[0])
+    return int(wait_until(lambda: children.read_text(encoding="ascii").split(), about="a worker")[0])
 
 
 def test_a_killed_worker_costs_one_attempt(data: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_key_opens_the_page_its_pictures_and_its_streams(page: Any, pictured: 
     enter(page, "a-wrong-key")
     page.wait_for_selector("text=The server did not accept this key.")
     enter(page, KEY)
-    wait_until(lambda: page.input_value("#model"), 60, "the models")
+    wait_until(lambda: page.input_value("#model"), about="the models")
     wait_until_loaded(page, ".tile img")
     page.wait_for_selector("text=Step 3/20")
     wait_until_loaded(page, ".job-preview")

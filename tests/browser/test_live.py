@@ -30,7 +30,7 @@ def test_steps_arrive_without_being_asked_for(page: Any, site: Site) -> None:
     held = site.worker.begin(job_id, step=3)
     open_page(page, site)
     page.wait_for_selector("text=Step 3/20")
-    wait_until(lambda: [url for url in asked if url.endswith(f"{job_id}/events")], 60, "the stream")
+    wait_until(lambda: [url for url in asked if url.endswith(f"{job_id}/events")], about="the stream")
     before = len([url for url in asked if f"/status/{job_id}" in url])
     for step in (5, 9, 14):
         site.worker.report(held, step)

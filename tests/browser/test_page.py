@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 def open_page(page: Any, site: Site, query: str = "") -> None:
     """Load the page and wait until its models are there."""
     page.goto(f"{site.api.base}/{query}")
-    wait_until(lambda: page.input_value("#model"), 60, "the models")
+    wait_until(lambda: page.input_value("#model"), about="the models")
 
 
 def tiles(page: Any) -> Any:
@@ -26,7 +26,7 @@ def tiles(page: Any) -> Any:
 
 def wait_for_tiles(page: Any, number: int) -> None:
     """Wait until the gallery shows so many pictures."""
-    wait_until(lambda: tiles(page).count() == number, 60, f"{number} pictures")
+    wait_until(lambda: tiles(page).count() == number, about=f"{number} pictures")
 
 
 def test_a_prompt_becomes_a_picture_in_the_gallery(page: Any, site: Site) -> None:
@@ -34,7 +34,7 @@ def test_a_prompt_becomes_a_picture_in_the_gallery(page: Any, site: Site) -> Non
     page.fill("#prompt", "a red house")
     page.click("#submit")
     page.wait_for_selector(".job")
-    job_id = wait_until(lambda: next(iter(site.worker.spool.ids(State.PENDING)), None), 30, "the job")
+    job_id = wait_until(lambda: next(iter(site.worker.spool.ids(State.PENDING)), None), about="the job")
     held = site.worker.begin(job_id, step=7)
     page.wait_for_selector("text=Step 7/20")
     site.worker.finish(held)
@@ -77,7 +77,7 @@ def test_a_picture_can_be_looked_at_made_again_and_deleted(page: Any, site: Site
     page.reload()
     page.wait_for_selector("#viewer[open]")
     page.click("#viewer-again")
-    again = wait_until(lambda: next(iter(site.worker.spool.ids(State.PENDING)), None), 30, "the job")
+    again = wait_until(lambda: next(iter(site.worker.spool.ids(State.PENDING)), None), about="the job")
     assert site.worker.spool.find(again)[1].effective_settings.seed == 77
     site.worker.draw_pending()
     wait_for_tiles(page, 2)
@@ -120,7 +120,7 @@ def test_a_job_can_be_cancelled(page: Any, site: Site) -> None:
     page.click("#submit")
     page.click(".job button")
     page.wait_for_selector(".job", state="detached")
-    wait_until(lambda: list(site.worker.spool.ids(State.CANCELLED)), 30, "the cancellation")
+    wait_until(lambda: list(site.worker.spool.ids(State.CANCELLED)), about="the cancellation")
 
 
 def test_prompts_are_text_and_never_markup(page: Any, site: Site) -> None:

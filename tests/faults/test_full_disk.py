@@ -85,7 +85,7 @@ def test_a_disk_that_turned_read_only_refuses_jobs_and_serves_the_rest(tmp_path:
         first = server.post("/generate", json=BODY).json()["job_id"]
         command = ["mount", "-o", "remount,abort", str(broken.mount_point)]
         subprocess.run(command, check=False, capture_output=True)
-        wait_until(lambda: _is_read_only(broken.mount_point), 30, "the disk to be read-only")
+        wait_until(lambda: _is_read_only(broken.mount_point), about="the disk to be read-only")
         for _ in range(5):
             check_refusal(server.post("/generate", json=BODY))
             for path in (f"/status/{first}", "/models", "/queue", "/gallery"):
@@ -129,7 +129,7 @@ def test_no_descriptors_left_is_survived(tmp_path: Path) -> None:
         for _ in range(40):
             stack.enter_context(connect(server))
         stack.close()
-        wait_until(lambda: _answers(server), 60, "the API to recover")
+        wait_until(lambda: _answers(server), about="the API to recover")
         assert children_of(server.pid) == [worker]
     record("B8 more clients than file descriptors", 40)
 

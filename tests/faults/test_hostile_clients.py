@@ -67,7 +67,7 @@ def test_the_limit_is_exact_over_workers_and_restarts_whatever_addresses_are_cla
     with api(tmp_path / "data", environment(tmp_path, rate_limit="10/hour"), workers=4) as server:
         with ThreadPoolExecutor(16) as crowd:
             answers = list(crowd.map(lambda number: spoofed(server, number), range(160)))
-        server.end(timeout=60)
+        server.end()
         server.start()
         server.wait_until_ready()
         answers += [spoofed(server, number) for number in range(160, 170)]
@@ -156,11 +156,11 @@ def test_killed_and_stopped_api_workers_lose_and_double_no_job(tmp_path: Path) -
         kills = 0
         while kills < 8:
             seen = len(sent.accepted) + 2
-            wait_until(lambda seen=seen: len(sent.accepted) > seen, 60, "more jobs")  # type: ignore[misc]
+            wait_until(lambda seen=seen: len(sent.accepted) > seen, about="more jobs")  # type: ignore[misc]
             with suppress(ProcessLookupError, IndexError):
                 os.kill(children_of(server.pid)[0], signal.SIGKILL)
                 kills += 1
-        server.end(timeout=90)  # gunicorn misses a worker that is just being born, and kills it after 30 s
+        server.end()  # gunicorn misses a worker that is just being born, and kills it after 30 s
     spool, jobs = Spool(tmp_path / "data"), list(sent.accepted.values())
     stored = set(spool.ids(State.PENDING))
     found = [f"{job_id} was acknowledged and is lost" for job_id in jobs if job_id not in stored]

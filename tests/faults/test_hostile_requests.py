@@ -142,7 +142,7 @@ def test_odd_ids_are_not_found_and_touch_nothing_outside(server: ApiProcess, tmp
         stderr=subprocess.PIPE,
     )
     try:
-        wait_until(lambda: watcher.poll() is not None or _is_traced(worker), 20, "strace to attach")
+        wait_until(lambda: watcher.poll() is not None or _is_traced(worker), about="strace to attach")
         if watcher.poll() is not None:
             assert watcher.stderr is not None
             pytest.skip(f"strace may not trace here: {watcher.stderr.read().decode()}")
@@ -154,7 +154,7 @@ def test_odd_ids_are_not_found_and_touch_nothing_outside(server: ApiProcess, tmp
         for odd in ODD_IDS[1:]:  # the client itself would make / of the first
             answers.append((f"/static/{odd}", server.client.get(f"{server.base}/static/{odd}").status_code))
         server.get("/status/marker-of-the-end")
-        wait_until(lambda: "marker-of-the-end" in trace.read_text(errors="replace"), 20, "the trace")
+        wait_until(lambda: "marker-of-the-end" in trace.read_text(errors="replace"), about="the trace")
     finally:
         watcher.terminate()
         watcher.wait()

@@ -118,7 +118,7 @@ def town(desk: RunnerDesk, runners: int) -> Iterator[tuple[ApiProcess, list[Prog
         for program in programs:
             stack.enter_context(program)
         yield server, programs
-        server.end(timeout=90)  # gunicorn misses a worker that is just being born, and kills it after 30 s
+        server.end()  # gunicorn misses a worker that is just being born, and kills it after 30 s
 
 
 def violations(desk: RunnerDesk, accepted: list[str], tale: Path) -> list[str]:

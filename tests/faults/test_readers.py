@@ -82,7 +82,7 @@ def test_readers_that_go_away_leave_nothing_behind(server: ApiProcess) -> None:
     for connection in connections:  # RST, not FIN
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
-    wait_until(lambda: descriptors(worker) <= before, 30, "the worker to let go of its readers")
+    wait_until(lambda: descriptors(worker) <= before, about="the worker to let go of its readers")
     said = server.output().count("\n") - lines
     record("F15 clients gone during a download", 20, [f"{said} lines in the log"] if said > 20 else [])
 

@@ -40,10 +40,10 @@ def test_a_writer_that_is_killed_leaves_a_refused_file(bare_desk: RunnerDesk) ->
     code = f"import sys, time; f = open({str(path)!r}, 'w'); f.write('{{\"model_id\": '); f.flush(); time.sleep(600)"
     with bare_desk.fake_runner(quiet_seconds=1):
         with subprocess.Popen([sys.executable, "-c", code]) as writer:
-            wait_until(lambda: path.exists() and path.stat().st_size, 60, "the half file")
+            wait_until(lambda: path.exists() and path.stat().st_size, about="the half file")
             writer.kill()
-        wait_until((bare_desk.spool.rejected / "half.json.reason.json").exists, 60, "the refusal")
-        wait_until(lambda: not path.exists(), 60, "the drop to be gone")
+        wait_until((bare_desk.spool.rejected / "half.json.reason.json").exists, about="the refusal")
+        wait_until(lambda: not path.exists(), about="the drop to be gone")
     assert (bare_desk.spool.rejected / "half.json").read_text(encoding="utf-8") == '{"model_id": '
     record("C2 the writer of a drop is killed", 1)
 

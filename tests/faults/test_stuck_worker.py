@@ -64,7 +64,7 @@ def test_a_worker_that_cannot_be_killed_keeps_its_job_and_the_device(bare_desk: 
             told = bare_desk.wait_for_status(lambda status: status.state == "paused", "the supervisor to kill it")
             assert f"process {worker}" in (told.message or "")
             other = bare_desk.submit("a castle")
-            wait_until(lambda: kernel_state(worker) == "D", 60, "the worker to wait for the disk")
+            wait_until(lambda: kernel_state(worker) == "D", about="the worker to wait for the disk")
             assert recover_all(bare_desk.spool, max_attempts=3) == 0
             assert not bare_desk.spool.is_stalled(job.id)
             assert (bare_desk.state(job), bare_desk.state(other)) == (State.PROCESSING, State.PENDING)
@@ -73,7 +73,7 @@ def test_a_worker_that_cannot_be_killed_keeps_its_job_and_the_device(bare_desk: 
             assert processor_seconds(runner.pid) - before < 1, "the supervisor waits without turning in circles"
             assert bare_desk.worker_pid() == worker, "no second worker begins on this device"
             thaw(frozen_disk)
-            wait_until(lambda: not is_running(worker), 60, "the worker to die")
+            wait_until(lambda: not is_running(worker), about="the worker to die")
             assert bare_desk.wait_for(other).outcome == "completed"
             assert bare_desk.wait_for(job).outcome == "completed"
     finally:

@@ -34,7 +34,7 @@ def rename_and_remake(folder: Path) -> None:
 
 def remove(folder: Path) -> None:
     folder.rmdir()
-    wait_until(folder.exists, 60, "the folder to be made again")
+    wait_until(folder.exists, about="the folder to be made again")
 
 
 @pytest.mark.parametrize("change", [remake, rename_and_remake, remove])
@@ -42,7 +42,7 @@ def test_a_drop_zone_that_was_replaced_is_seen_again(bare_desk: RunnerDesk, chan
     with bare_desk.fake_runner():
         bare_desk.drop("before")
         bare_desk.wait_for_adoption("before")
-        wait_until(lambda: not os.listdir(bare_desk.spool.incoming), 60, "the drop to be gone")
+        wait_until(lambda: not os.listdir(bare_desk.spool.incoming), about="the drop to be gone")
         change(bare_desk.spool.incoming)
         bare_desk.drop("after")
         bare_desk.wait_for_adoption("after")
@@ -80,7 +80,7 @@ def test_a_drop_zone_that_was_mounted_over_is_seen(bare_desk: RunnerDesk) -> Non
             bare_desk.drop("above")
             bare_desk.wait_for_adoption("above")
             (bare_desk.spool.incoming / "bad.json").write_text('{"prompt": 1}', encoding="utf-8")
-            wait_until((bare_desk.spool.rejected / "bad.json.reason.json").exists, 60, "the refusal")
+            wait_until((bare_desk.spool.rejected / "bad.json.reason.json").exists, about="the refusal")
         bare_desk.drop("below")
         bare_desk.wait_for_adoption("below")
     record("D3 another file system mounted over the drop zone, and taken away", 3)

@@ -9,8 +9,8 @@ from PIL import Image
 
 from jobs.schema import State
 from outputs import png
-from tests.programs import wait_until
-from tests.runner_desk import PATIENCE, RunnerDesk, is_running
+from tests.programs import PATIENCE, wait_until
+from tests.runner_desk import RunnerDesk, is_running
 
 
 def test_two_jobs_become_pictures_with_one_load_and_the_worker_leaves_when_idle(desk: RunnerDesk) -> None:

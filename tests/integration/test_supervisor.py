@@ -38,7 +38,7 @@ def test_a_dropped_file_becomes_a_finished_job(bare_desk: RunnerDesk) -> None:
         drop = bare_desk.spool.incoming / "castle.json"
         drop.write_text('{"id": "castle", "model_id": "tiny-sd", "prompt": "a castle"}', encoding="utf-8")
         finished = bare_desk.spool.path(State.COMPLETED, "castle")
-        wait_until(finished.exists, 30, "the drop to be drawn")
+        wait_until(finished.exists, about="the drop to be drawn")
         assert not drop.exists()
 
 
@@ -106,7 +106,7 @@ def test_a_killed_supervisor_leaves_no_worker_and_the_next_one_goes_on(bare_desk
         bare_desk.wait_for_steps(job)
         worker = bare_desk.worker_pid()
         os.kill(first.pid, signal.SIGKILL)
-        wait_until(lambda: not is_running(worker), 30, "the worker to notice")
+        wait_until(lambda: not is_running(worker), about="the worker to notice")
     assert (bare_desk.state(job), bare_desk.stored(job).attempts) == (State.PENDING, 0)
     with start(bare_desk):
         assert bare_desk.wait_for(job).outcome == "completed"

@@ -194,7 +194,7 @@ def test_a_stream_follows_the_job_to_its_end(client: TestClient, submit: Submit,
     held.report(
         Progress(phase=Phase.GENERATING, attempt=1, image_number=1, step=2, total_steps=4, updated_at=timestamp())
     )
-    wait_until(lambda: "2/4" in client.simulate_get(f"/api/status/{job_id}").json["message"], 10)
+    wait_until(lambda: "2/4" in client.simulate_get(f"/api/status/{job_id}").json["message"])
     held.complete()
     reader.join(30)
     seen = [data["status"] for kind, _, data in events(answers[0]) if kind == "status"]

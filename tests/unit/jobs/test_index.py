@@ -195,7 +195,7 @@ def test_a_quiet_spool_needs_no_repair(index: JobIndex, spool: Spool, new_job: N
         index.repair()
         return not index.needs_repair()
 
-    wait_until(is_quiet, timeout=10)
+    wait_until(is_quiet)
     assert index.repair() == 0
 
 
@@ -319,7 +319,7 @@ def test_a_locked_index_delays_a_job_but_never_refuses_it(
     assert counts(fresh)["total"] == 0  # readers are not locked out
     other.execute("ROLLBACK")
     other.close()
-    wait_until(lambda: _repaired(fresh), timeout=10)
+    wait_until(lambda: _repaired(fresh))
     assert counts(fresh)["total"] == 1
 
 

@@ -8,6 +8,7 @@ import select
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 from watchdog.observers.inotify_c import InotifyFD
@@ -83,7 +84,7 @@ def test_a_folder_made_anew_between_two_scans_is_watched(spool: Spool, watcher: 
 
 def test_moves_out_of_a_watched_folder_hold_nothing_up(spool: Spool, watcher: Watcher) -> None:
     """watchdog's Observer holds what follows an unpaired move for half a second; a claim by rename is one."""
-    slowest = 0.0
+    delays = []
     for number in range(20):
         (spool.incoming / f"{number}.json").write_text("{}", encoding="utf-8")
         assert rung(watcher) == {spool.incoming}
@@ -91,8 +92,8 @@ def test_moves_out_of_a_watched_folder_hold_nothing_up(spool: Spool, watcher: Wa
         began = time.monotonic()
         spool.ring()
         assert rung(watcher) == {spool.bell}
-        slowest = max(slowest, time.monotonic() - began)
-    assert slowest < 0.4
+        delays.append(time.monotonic() - began)
+    assert median(delays) < 0.4, "each would be held up, not only some on a busy machine"
 
 
 def test_lost_events_ring_everywhere(spool: Spool, watcher: Watcher) -> None:
