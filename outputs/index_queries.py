@@ -14,6 +14,7 @@ VERSION: Final = 2
 _DAY_MS: Final = 86_400_000
 #: A row's number: milliseconds, 12 bits of sub-millisecond, 6 random bits, 3 bits of image number.
 _MS_SHIFT: Final = 21
+_MS_BITS: Final = 42
 COMPLETE: Final = 2**63 - 1
 #: Rows and pages of one step of filling, which holds up other writers for some 50 ms.
 _STEP_ROWS: Final = 1000
@@ -64,7 +65,7 @@ def to_number(image_id: str) -> int:
     """The row of an image. Raises ValueError beyond the year 2109."""
     order = int(image_id[4:36], 16)
     milliseconds = order >> 80
-    if milliseconds >> 42:
+    if milliseconds >> _MS_BITS:
         raise ValueError(f"{image_id} is dated beyond the calendar of the index")
     return milliseconds << _MS_SHIFT | (order >> 64 & 0xFFF) << 9 | (order & 0x3F) << 3 | int(image_id[37]) - 1
 
@@ -75,11 +76,12 @@ def to_image_id(number: int, order: bytes) -> str:
 
 
 def day_of(folder: str) -> int:
-    """Days since the epoch; -1 where no calendar has the day."""
+    """Days since the epoch; -1 where no calendar has the day, or ours ends before it (in the year 2109)."""
     try:
-        return (date.fromisoformat(folder.replace("/", "-")) - _EPOCH).days
+        day = (date.fromisoformat(folder.replace("/", "-")) - _EPOCH).days
     except ValueError:
         return -1
+    return day if 0 <= day and (day + 1) * _DAY_MS < 1 << _MS_BITS else -1
 
 
 def folder_of(day: int) -> str:

@@ -184,6 +184,21 @@ def test_what_a_person_does_by_hand_is_found(index: ImageIndex, store: ImageStor
     assert found(index, "hand") == [copied.id]
 
 
+@pytest.mark.parametrize("day", ["9999/12/31", "2109/05/15", "0001/01/01", "1969/12/31", "2026/02/30"])
+def test_folders_of_days_beyond_the_calendar_are_left_alone(
+    index: ImageIndex, store: ImageStore, add: Add, day: str
+) -> None:
+    image = add()
+    (store.outputs / day).mkdir(parents=True)
+    index.repair()
+    index.rebuild()
+    assert found(index) == [image.id]
+    with index.file.write() as database:  # as an older program may have left it
+        database.execute("INSERT OR REPLACE INTO folder VALUES (?, 1)", (day,))
+    index.repair()
+    assert found(index) == [image.id]
+
+
 def test_an_unreadable_sidecar_is_no_image(index: ImageIndex, store: ImageStore, add: Add) -> None:
     kept, lost = add(), add()
     store.sidecar_path(lost.id).write_text('{"model_id": "demo"')
