@@ -81,7 +81,7 @@ def day_of(folder: str) -> int:
         day = (date.fromisoformat(folder.replace("/", "-")) - _EPOCH).days
     except ValueError:
         return -1
-    return day if 0 <= day and (day + 1) * _DAY_MS < 1 << _MS_BITS else -1
+    return day if day >= 0 and (day + 1) * _DAY_MS < 1 << _MS_BITS else -1
 
 
 def folder_of(day: int) -> str:
