@@ -80,9 +80,10 @@ class Customers:
 class Killer:
     """Kills a random process of ours and starts it again where nobody else does."""
 
-    def __init__(self, server: ApiProcess, runners: list[Program], seed: int) -> None:
+    def __init__(self, server: ApiProcess, runners: list[Program], desk: RunnerDesk, seed: int) -> None:
         self._server = server
         self._runners = runners
+        self._desk = desk
         self._dice = random.Random(seed)
         self.kills: Counter[str] = Counter()
 
@@ -90,21 +91,27 @@ class Killer:
         """SIGKILL to an API worker, a supervisor or a worker."""
         time.sleep(self._dice.uniform(0.02, 0.4))
         kind = self._dice.choice(["API worker", "supervisor", "worker", "worker"])
-        runner = self._dice.choice(self._runners)
         if kind == "supervisor":
+            runner = self._dice.choice(self._runners)
             runner.end(signal.SIGKILL)
             runner.start()
-        elif not self._kill_child(self._server if kind == "API worker" else runner):
-            return
-        self.kills[kind] += 1
+            self.kills[kind] += 1
+        elif victims := children_of(self._server.pid) if kind == "API worker" else self._workers():
+            with suppress(ProcessLookupError):
+                os.kill(self._dice.choice(victims), signal.SIGKILL)
+                self.kills[kind] += 1
 
-    def _kill_child(self, parent: Program) -> bool:
-        children = children_of(parent.pid)
-        if not children:
-            return False
-        with suppress(ProcessLookupError):
-            os.kill(self._dice.choice(children), signal.SIGKILL)
-        return True
+    def _workers(self) -> list[int]:
+        """The living workers; waits for one as long as there is work."""
+
+        def look() -> list[int]:
+            return [pid for runner in self._runners for pid in children_of(runner.pid)]
+
+        wait_until(lambda: look() or not self._has_work(), about="a worker")
+        return look()
+
+    def _has_work(self) -> bool:
+        return any(True for state in (State.PENDING, State.PROCESSING) for _ in self._desk.spool.ids(state))
 
 
 @contextmanager
@@ -151,7 +158,7 @@ def _done_twice(tale: list[str]) -> Iterator[str]:
 def kill_programs(desk: RunnerDesk, tale: Path, *, jobs: int, kills: int, runners: int, patience: float) -> None:
     deadline = time.monotonic() + patience
     with town(desk, runners) as (server, programs), Customers(server, desk, jobs) as customers:
-        killer = Killer(server, programs, seed=jobs)
+        killer = Killer(server, programs, desk, seed=jobs)
         while killer.kills.total() < kills:
             assert time.monotonic() < deadline, f"{killer.kills}, {len(customers.accepted)} accepted"
             customers.pace = jobs * (killer.kills.total() + 1) // kills
@@ -182,7 +189,7 @@ def test_killed_programs_lose_and_double_nothing(fast_path: Path, tale: Path) ->
 
 @pytest.mark.long
 def test_hundreds_of_killed_programs_lose_and_double_nothing(fast_path: Path, tale: Path) -> None:
-    kill_programs(RunnerDesk.bare(fast_path), tale, jobs=1000, kills=250, runners=4, patience=7000)
+    kill_programs(RunnerDesk.bare(fast_path), tale, jobs=1000, kills=400, runners=4, patience=7000)
 
 
 def test_the_checker_sees_what_was_done_twice_and_what_is_missing(bare_desk: RunnerDesk, tale: Path) -> None:
