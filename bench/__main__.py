@@ -29,6 +29,7 @@ _PARTS: dict[str, Callable[[Context], list[Row]]] = {
     "claim": queue_rows.claiming,
     "adopt": queue_rows.adopting,
     "runner": queue_rows.runner_overhead,
+    "cold": queue_rows.cold_start,
     "process": http_rows.process,
     "slow": http_rows.slow_clients,
 }

@@ -247,10 +247,21 @@ def adopting(context: Context) -> list[Row]:
 
 
 def runner_overhead(context: Context) -> list[Row]:
-    """The runner's own time on an image; measured by a process of its own, since it needs torch."""
-    command = [sys.executable, "-m", "bench.runner_overhead", "--json", "--rounds", str(2 * context.rounds + 1)]
+    """The runner's own time on an image."""
+    rounds = str(2 * context.rounds + 1)
+    return _apart("bench.runner_overhead", "the runner's own time on an image", "--rounds", rounds)
+
+
+def cold_start(context: Context) -> list[Row]:
+    """From no worker process to the first step."""
+    return _apart("bench.cold_start", "no worker process to the first step", "--rounds", str(context.rounds))
+
+
+def _apart(module: str, what: str, *options: str) -> list[Row]:
+    """Rows that are measured by a process of its own, since it needs torch."""
+    command = [sys.executable, "-m", module, "--json", *options]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        return [Row(number="10", what="the runner's own time on an image", figure=f"not measured: {reason}")]
+        return [Row(number="10", what=what, figure=f"not measured: {reason}")]
     return [msgspec.convert(row, Row) for row in msgspec.json.decode(done.stdout.splitlines()[-1])]

@@ -26,7 +26,7 @@ from outputs.store import ImageStore
 from runner import progress_reporter
 from runner.devices import choose
 from runner.job_run import Workshop
-from runner.messages import Event
+from runner.messages import Event, Loading
 from runner.pipelines import Pipelines
 from runner.previews import Previews
 from runner.stop_switch import StopSwitch
@@ -72,6 +72,7 @@ class Desk:
         self.pipelines = Pipelines(self.catalog, choose("auto"))
         self.pipeline = self.pipelines.load(self.model, side * side).pipeline
         self._waiting: list[str] = []
+        self.loads = 0
         workshop = Workshop(
             settings=Settings(data=self.spool.data),
             catalog=self.catalog,
@@ -89,7 +90,8 @@ class Desk:
         return self._waiting.pop() if self._waiting else None
 
     def tell(self, event: Event) -> None:
-        """What the worker says; nobody listens."""
+        """What the worker says; only loads are counted."""
+        self.loads += isinstance(event, Loading)
 
     def job(self) -> Job:
         """A pending job."""
@@ -148,6 +150,7 @@ def measure(rounds: int, side: int, seconds: float, *, say: bool) -> list[dict[s
                 print(
                     f"round {number + 1}: bare {bare.clock:.3f} s, job {job.clock:.3f} s; ratios {_ratios(bare, job)}"
                 )
+        jobs, encodings = rounds + 2, _encodings(desk)
     percent = 100 * (median(job.clock / bare.clock for bare, job in pairs) - 1)
     processor = 100 * (median(job.processor / bare.processor for bare, job in pairs) - 1)
     bare_seconds = median(bare.clock for bare, _ in pairs)
@@ -161,7 +164,21 @@ def measure(rounds: int, side: int, seconds: float, *, say: bool) -> list[dict[s
             processor_percent=processor,
         ),
         _row("step callback, mean", 1000 * mean(callbacks), GOAL_CALLBACK_MS, "ms", calls=len(callbacks)),
+        _row(f"loads in {jobs} jobs on a warm model", desk.loads, 0, "loads"),
+        _row(f"encodings of the prompt in a job of {IMAGES} images", encodings, 1, "encodings"),
     ]
+
+
+def _encodings(desk: Desk) -> int:
+    """How often one job has its prompt encoded."""
+    kind = type(desk.pipeline)
+    encode, calls = kind.encode_prompt, []
+    kind.encode_prompt = lambda self, *given, **named: (calls.append(given), encode(self, *given, **named))[1]
+    try:
+        desk.run_job()
+    finally:
+        kind.encode_prompt = encode
+    return len(calls)
 
 
 def _ratios(bare: Times, job: Times) -> str:
