@@ -8,7 +8,8 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,8 @@ class Town:
         self.jobs = jobs
         self._validator = validator
         self._tales = data.parent / "tales"
+        #: So many jobs may have been sent by now; shared with the processes, so that kills meet with work.
+        self.pace = RawValue("i", jobs)
 
     def tell(self, line: str) -> None:
         """Append a line to what the checker reads; a single write is never torn by a kill."""
@@ -51,9 +54,16 @@ class Town:
         lines = self._tales.read_text(encoding="utf-8").splitlines() if self._tales.exists() else []
         return [line.split()[1] for line in lines if line.split()[0] == word]
 
+    def _turns(self, numbers: range) -> Iterator[int]:
+        """The numbers, each when the pace allows."""
+        for place, number in enumerate(numbers):
+            while 2 * place >= self.pace.value:
+                time.sleep(0.005)
+            yield number
+
     def submitter(self) -> None:
         """Submit the first half of the jobs, each under its own id until it is known to be there."""
-        for number in range(self.jobs // 2):
+        for number in self._turns(range(self.jobs // 2)):
             job_id = f"http-{number}"
             if not self.spool.exists(job_id):
                 request = self._validator.generate(_body(job_id))
@@ -62,12 +72,18 @@ class Town:
             self.tell(f"accepted {job_id}")
 
     def dropper(self) -> None:
-        """Drop the second half as files, without ids."""
-        for number in range(self.jobs // 2, self.jobs):
+        """Drop the second half as files, without ids.
+
+        Killed between a drop and the word of it, the next dropper drops that one again. So each drop names its
+        dropper: two jobs from one drop are a fault, two drops are not.
+        """
+        told = {drop.partition(".")[0] for drop in self.told("dropped")}
+        for number in self._turns(range(self.jobs // 2, self.jobs)):
             name = f"drop-{number}"
-            if name not in self.told("dropped"):
-                files.create(self.spool.incoming / f"{name}.json", _body(name), self.spool.temporary)
-                self.tell(f"dropped {name}")
+            if name not in told:
+                drop = f"{name}.{os.getpid()}"
+                files.create(self.spool.incoming / f"{drop}.json", _body(drop), self.spool.temporary)
+                self.tell(f"dropped {drop}")
 
     def adopter(self) -> None:
         """Adopt for ever."""
@@ -101,10 +117,10 @@ class Town:
         self.tell(f"finished {held.job.id}")
 
     def is_done(self) -> bool:
-        """Whether every job has ended."""
-        return sum(1 for _ in self.spool.ids(State.COMPLETED)) >= self.jobs and not any(
-            os.scandir(self.spool.root / "processing")
-        )
+        """Whether every job was sent and has ended."""
+        sent = {name.partition(".")[0] for name in (*self.told("accepted"), *self.told("dropped"))}
+        rooms = ("incoming", "pending", "processing", "pending")  # the way that jobs move, and back
+        return len(sent) == self.jobs and not any(any(os.scandir(self.spool.root / room)) for room in rooms)
 
 
 def _body(prompt: str) -> bytes:
@@ -163,6 +179,7 @@ def rampage(town: Town, *, workers: int, kills: int, seed: int, patience: float)
             killer.start(town.worker)
         while not town.is_done() or killer.kills < kills:
             assert time.monotonic() < deadline, f"{len(list(town.spool.ids(State.COMPLETED)))} of {town.jobs} done"
+            town.pace.value = town.jobs * (killer.kills + 1) // kills
             killer.pause()
             if killer.kills < kills:
                 killer.kill_one()
@@ -179,13 +196,15 @@ def violations_in(town: Town) -> list[str]:
     found += [f"{job_id} was accepted and is lost" for job_id in town.told("accepted") if job_id not in places]
     jobs: list[Job] = [town.spool.find(job_id)[1] for job_id in places]
     prompts = Counter(job.prompt for job in jobs)
-    found += [f"{name} became {prompts[name]} jobs" for name in town.told("dropped") if prompts[name] != 1]
+    found += [f"{prompt} became {count} jobs" for prompt, count in prompts.items() if count > 1]
+    found += [f"{drop} became no job" for drop in town.told("dropped") if drop not in prompts]
     images = [ids.image_id(job.order, 1) for job in jobs]
     found += [f"{image} is not whole" for image in images if not town.store.is_committed(image)]
     found += [f"{name} was finished twice" for name, count in Counter(town.told("finished")).items() if count > 1]
     found += [f"{name} was committed twice" for name, count in Counter(town.told("committed")).items() if count > 1]
-    if len(places) != town.jobs:
-        found.append(f"there are {len(places)} jobs and not {town.jobs}")
+    names = {prompt.partition(".")[0] for prompt in prompts}
+    if len(names) != town.jobs:
+        found.append(f"there are jobs of {len(names)} names and not {town.jobs}")
     return found
 
 
