@@ -80,7 +80,7 @@ def for_readme(browser: Browser, data: Path) -> None:
         jobs = [submit(api, prompt) for prompt in README_PROMPTS[:-1]]
         for job_id in jobs:
             api.wait_for(job_id, "completed", timeout=1800)
-        last = submit(api, README_PROMPTS[-1], num_images=8)
+        last = submit(api, README_PROMPTS[-1], num_images=8, num_inference_steps=80)
         wait_until(lambda: api.status(last)["preview_url"], 1800, "a preview")
         page = opened(browser, api, (1280, 800), "light", ".job.running")
         picture = Image.open(io.BytesIO(page.screenshot()))
