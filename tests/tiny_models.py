@@ -77,15 +77,11 @@ def _vae(latent_channels: int, **options: Any) -> Any:
     )
 
 
-def save_stable_diffusion(folder: Path) -> None:
-    """A StableDiffusionPipeline: one CLIP encoder, a UNet, classifier-free guidance, negative prompts."""
-    import torch
-    from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextModel
+def _unet(**options: Any) -> Any:
+    """A UNet of two levels that attends to the prompt in the lower one."""
+    from diffusers import UNet2DConditionModel
 
-    torch.manual_seed(1)
-    tokenizer = _clip_tokenizer()
-    unet = UNet2DConditionModel(
+    return UNet2DConditionModel(
         block_out_channels=(8, 16),
         layers_per_block=1,
         sample_size=16,
@@ -93,9 +89,20 @@ def save_stable_diffusion(folder: Path) -> None:
         out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=32,
         norm_num_groups=4,
+        **options,
     )
+
+
+def save_stable_diffusion(folder: Path) -> None:
+    """A StableDiffusionPipeline: one CLIP encoder, a UNet, classifier-free guidance, negative prompts."""
+    import torch
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+    from transformers import CLIPTextModel
+
+    torch.manual_seed(1)
+    tokenizer = _clip_tokenizer()
+    unet = _unet(cross_attention_dim=32)
     pipeline = StableDiffusionPipeline(
         vae=_vae(4),
         text_encoder=CLIPTextModel(_clip_text_config(tokenizer)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.tiny_models import _LETTERS, _clip_text_config, _clip_tokenizer, _vae, save_flux
+from tests.tiny_models import _LETTERS, _clip_text_config, _clip_tokenizer, _unet, _vae, save_flux
 
 
 def save_flux_schnell(folder: Path) -> None:
@@ -16,21 +16,13 @@ def save_flux_schnell(folder: Path) -> None:
 def save_stable_diffusion_xl(folder: Path) -> None:
     """A StableDiffusionXLPipeline: two CLIP encoders, a UNet that is told the picture's size."""
     import torch
-    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
     torch.manual_seed(4)
     tokenizer = _clip_tokenizer()
-    unet = UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        sample_size=16,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    unet = _unet(
         cross_attention_dim=64,
-        norm_num_groups=4,
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=6 * 8 + 32,
