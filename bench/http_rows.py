@@ -169,9 +169,11 @@ def _after_a_change(context: Context, base: str, total: int) -> list[Row]:
     ):
         connection = http.client.HTTPConnection(parts.netloc, timeout=60)
         times = []
-        for number in range(10 * context.rounds):
-            with index.write() as database:  # a folder that is not there; the next repair forgets it
-                database.execute("INSERT OR REPLACE INTO folder VALUES ('2000/01/01', ?)", (number,))
+        for _ in range(10 * context.rounds):
+            with index.write() as database:  # an image comes and goes
+                database.execute("INSERT INTO image VALUES (1, zeroblob(16), 'demo')")
+                database.execute("INSERT INTO body VALUES (1, ?)", (f"demo {word}",))
+                database.execute("DELETE FROM image WHERE k = 1")
             began = time.perf_counter()
             connection.request("GET", f"/api/gallery?search={word}")
             connection.getresponse().read()

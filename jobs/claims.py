@@ -190,7 +190,7 @@ def _let_go(spool: Spool, lock: ExclusiveLock, job_id: str) -> None:
 
 def _is_living(spool: Spool, job_id: str) -> bool:
     """Whether a job waits or is worked on."""
-    return any(spool.path(state, job_id).exists() for state in (State.PENDING, State.PROCESSING, State.PENDING))
+    return any(spool.holds(state, job_id) for state in (State.PENDING, State.PROCESSING, State.PENDING))
 
 
 def _recover_held(

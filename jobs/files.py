@@ -45,7 +45,7 @@ def sync_directory(directory: Path | str) -> None:
         os.close(descriptor)
 
 
-def create(path: Path, content: bytes, temporary: Path, *, name: str = "file") -> None:
+def create(path: Path | str, content: bytes, temporary: Path, *, name: str = "file") -> None:
     """Publish a new file at `path`, durably.
 
     Raises FileExistsError if the name is taken, and OSError from the storage; in both cases nothing
@@ -54,6 +54,15 @@ def create(path: Path, content: bytes, temporary: Path, *, name: str = "file") -
     """
     with _draft(content, temporary, name=name, durable=True) as draft:
         os.link(draft, path)
+        point(f"{name}.linked")
+        _sync_new_name(path)
+    point(f"{name}.synced")
+
+
+def create_unrivalled(path: Path | str, content: bytes, temporary: Path, *, name: str = "file") -> None:
+    """As `create`, for a name that nobody else can have chosen: one rename instead of a link and an unlink."""
+    with _draft(content, temporary, name=name, durable=True) as draft:
+        os.rename(draft, path)
         point(f"{name}.linked")
         _sync_new_name(path)
     point(f"{name}.synced")
@@ -190,19 +199,19 @@ def _write_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _sync_new_name(path: Path) -> None:
+def _sync_new_name(path: Path | str) -> None:
     """Sync the directory of a name just linked; take the name back if that fails."""
     try:
-        sync_directory(path.parent)
+        sync_directory(Path(path).parent)
     except OSError:
         _take_back(path)
         raise
 
 
-def _take_back(path: Path) -> None:
+def _take_back(path: Path | str) -> None:
     try:
         _remove(path)
-        sync_directory(path.parent)
+        sync_directory(Path(path).parent)
     except OSError as error:
         logger.error("The outcome is unknown: %s was refused by the disk, but may be there later (%s).", path, error)
 

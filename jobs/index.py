@@ -84,7 +84,7 @@ class JobIndex(DerivedIndex):
             row = _row(job.id, job, state)
             with self.file.write() as database:
                 # Looked at under the write lock: if the job has moved on, its mover writes after us.
-                if self._spool.path(state, job.id).exists():
+                if self._spool.holds(state, job.id):
                     database.execute(PUT, row)
         except IndexUnavailable as error:
             logger.debug("Job %s is not in the index yet: %s", job.id, error)

@@ -50,6 +50,7 @@ class RequestValidator:
         """The job that a valid request asks for, with its effective settings; draws the seed if none was given."""
         key = self._known_model(request.model_id)
         entry = self.catalog.models[key]
+        effective = _effective(request.settings, entry)
         return Job(
             id=job_id,
             order=order,
@@ -59,9 +60,9 @@ class RequestValidator:
             prompt=request.prompt,
             negative_prompt=request.negative_prompt or None,
             settings=sent_settings(request.settings),
-            effective_settings=_effective(request.settings, entry),
+            effective_settings=effective,
             callback_steps=_callback_steps(request.settings, entry),
-            warnings=_warnings(request, key, entry),
+            warnings=_warnings(request, effective, key, entry),
             created_at=timestamp(),
         )
 
@@ -146,7 +147,7 @@ def _callback_steps(settings: RequestSettings, entry: ModelEntry) -> int | None:
     return settings.callback_steps
 
 
-def _warnings(request: GenerateRequest, key: str, entry: ModelEntry) -> list[str]:
+def _warnings(request: GenerateRequest, effective: EffectiveSettings, key: str, entry: ModelEntry) -> list[str]:
     found = []
     if request.negative_prompt and not entry.capabilities.negative_prompt:
         found.append(f"negative_prompt is ignored: {key} does not support it.")
@@ -154,13 +155,13 @@ def _warnings(request: GenerateRequest, key: str, entry: ModelEntry) -> list[str
         found.append("settings.callback is ignored: a function cannot be sent; poll the status instead.")
     if request.settings.callback_steps not in (UNSET, None) and not entry.capabilities.callback_steps:
         found.append(f"settings.callback_steps is ignored: {key} does not support it.")
-    return [*found, *_limit_warnings(request.settings, key, entry)]
+    return [*found, *_limit_warnings(request.settings, effective, key, entry)]
 
 
-def _limit_warnings(settings: RequestSettings, key: str, entry: ModelEntry) -> list[str]:
+def _limit_warnings(settings: RequestSettings, effective: EffectiveSettings, key: str, entry: ModelEntry) -> list[str]:
     """What the model does otherwise than asked, without refusing it: how large it draws, how much it reads."""
     found = []
-    asked, effective = settings.max_sequence_length, _effective(settings, entry)
+    asked = settings.max_sequence_length
     if asked is not UNSET and asked > effective.max_sequence_length:
         found.append(
             f"settings.max_sequence_length is {asked}; {key} reads at most {effective.max_sequence_length} tokens."
@@ -178,20 +179,24 @@ def _check_limits(settings: RequestSettings, key: str, entry: ModelEntry) -> Non
     limits = entry.limits
     _check_most(settings.num_inference_steps, "num_inference_steps", 1, limits.max_steps, key)
     _check_most(settings.guidance_scale, "guidance_scale", 0, limits.max_guidance_scale, key)
-    effective = _effective(settings, entry)
-    for field, side in (("height", effective.height), ("width", effective.width)):
+    height = _given(settings.height, entry.defaults.height)
+    width = _given(settings.width, entry.defaults.width)
+    for field, side in (("height", height), ("width", width)):
         if not limits.min_side <= side <= limits.max_side or side % limits.size_multiple:
             raise InvalidRequest(
                 f"settings.{field} is {side}; {key} needs a multiple of {limits.size_multiple} "
                 f"from {limits.min_side} to {limits.max_side}.",
                 f"settings.{field}",
             )
-    if effective.height * effective.width > limits.max_pixels:
+    if height * width > limits.max_pixels:
         raise InvalidRequest(
-            f"settings.width x settings.height is {effective.width}x{effective.height}; "
-            f"{key} can make at most {limits.max_pixels} pixels.",
+            f"settings.width x settings.height is {width}x{height}; {key} can make at most {limits.max_pixels} pixels.",
             "settings.width",
         )
+
+
+def _given(value: int | msgspec.UnsetType, default: int) -> int:
+    return default if value is UNSET else value
 
 
 def _check_most(value: float | msgspec.UnsetType, field: str, least: float, most: float, key: str) -> None:

@@ -11,7 +11,7 @@ by whoever holds the job's lock. `docs/spool.md` states the contract for people 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -110,9 +110,12 @@ class Spool:
 
     def path(self, state: State, job_id: str) -> Path:
         """The file of a job in a state; raises JobNotFound for a name that can be no id."""
+        return Path(self._file(state, job_id))
+
+    def _file(self, state: State, job_id: str) -> str:
         if not is_job_id(job_id):
             raise JobNotFound(job_id)
-        return Path(f"{self._root}/{state}/{job_id}.json")
+        return f"{self._root}/{state}/{job_id}.json"
 
     def lock_path(self, job_id: str) -> Path:
         """The lock file of a job."""
@@ -135,32 +138,28 @@ class Spool:
 
     def find(self, job_id: str) -> tuple[State, Job]:
         """A job and its state; raises JobNotFound, CorruptJob."""
-        if not is_job_id(job_id):
-            raise JobNotFound(job_id)
         for state in _LOOK_UP:
             try:
-                return state, self._read(state, job_id)
+                return state, self.read(state, job_id)
             except FileNotFoundError:
                 continue
         raise JobNotFound(job_id)
 
     def read(self, state: State, job_id: str) -> Job:
-        """The job file in one state; raises FileNotFoundError, CorruptJob."""
-        if not is_job_id(job_id):
-            raise JobNotFound(job_id)
-        return self._read(state, job_id)
-
-    def _read(self, state: State, job_id: str) -> Job:
+        """The job file in one state; raises JobNotFound, FileNotFoundError, CorruptJob."""
+        path = self._file(state, job_id)
         try:
-            return _decode_job(files.read(f"{self._root}/{state}/{job_id}.json"))
+            return _decode_job(files.read(path))
         except (msgspec.DecodeError, ValueError) as error:
             raise CorruptJob(f"{state}/{job_id}.json cannot be read as a job: {error}") from error
 
     def exists(self, job_id: str) -> bool:
         """Whether a job with this id is in any state; raises JobNotFound for a name that can be no id."""
-        if not is_job_id(job_id):
-            raise JobNotFound(job_id)
-        return any(_is_taken(f"{self._root}/{state}/{job_id}.json") for state in _LOOK_UP)
+        return any(self.holds(state, job_id) for state in _LOOK_UP)
+
+    def holds(self, state: State, job_id: str) -> bool:
+        """Whether a job is in this state; raises JobNotFound for a name that can be no id."""
+        return _is_taken(self._file(state, job_id))
 
     def ids(self, state: State) -> Iterator[str]:
         """The ids in a state, in no order."""
@@ -206,7 +205,7 @@ class Spool:
         """
         self.check_room()
         point("submit.begin")
-        self._create_pending(job)
+        self._store_pending(job, files.create_unrivalled)
         self._changed(job, State.PENDING)
         self.ring()
 
@@ -221,7 +220,7 @@ class Spool:
         try:
             if self.exists(job.id):
                 raise DuplicateJob(job.id)
-            self._create_pending(job)
+            self._store_pending(job, files.create)
         finally:
             lock.release()
         self._changed(job, State.PENDING)
@@ -248,10 +247,10 @@ class Spool:
         with _storage_errors():
             return lock.acquire(timeout=1)
 
-    def _create_pending(self, job: Job) -> None:
+    def _store_pending(self, job: Job, create: Callable[..., None]) -> None:
         with _storage_errors():
             try:
-                files.create(self.path(State.PENDING, job.id), encode(job), self.temporary, name="submit")
+                create(self._file(State.PENDING, job.id), encode(job), self.temporary, name="submit")
             except FileExistsError as error:
                 raise DuplicateJob(job.id) from error
         self.room.taken()

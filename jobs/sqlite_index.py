@@ -40,12 +40,15 @@ Value = TypeVar("Value")
 
 
 class _Connection(sqlite3.Connection):
-    """A connection that may remember results for as long as nobody changes the database."""
+    """A connection that may remember results."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.version = -1
+        #: What holds until anybody changes the database.
         self.memory: dict[object, Any] = {}
+        #: What its users keep right by themselves.
+        self.notes: dict[object, Any] = {}
 
 
 def remembered(database: sqlite3.Connection, key: object, compute: Callable[[], Value]) -> Value:
@@ -59,6 +62,15 @@ def remembered(database: sqlite3.Connection, key: object, compute: Callable[[], 
     if key not in database.memory:
         database.memory[key] = compute()
     return cast("Value", database.memory[key])
+
+
+def notes(database: sqlite3.Connection) -> dict[object, Any]:
+    """Results that are kept over changes of the database; whoever reads one must know what has changed since."""
+    if not isinstance(database, _Connection):
+        return {}
+    if len(database.notes) >= _MEMORY:
+        database.notes.clear()
+    return database.notes
 
 
 class _Connections:

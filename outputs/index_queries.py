@@ -7,10 +7,10 @@ from datetime import date, timedelta
 from typing import Final
 
 from jobs.derived_index import FOLDERS
-from jobs.sqlite_index import remembered
+from jobs.sqlite_index import notes, remembered
 from outputs.search_text import TRIGRAM, exactly, phrase
 
-VERSION: Final = 2
+VERSION: Final = 3
 _DAY_MS: Final = 86_400_000
 #: A row's number: milliseconds, 12 bits of sub-millisecond, 6 random bits, 3 bits of image number.
 _MS_SHIFT: Final = 21
@@ -25,13 +25,17 @@ _MOST_SEGMENTS: Final = 1500
 _WHILE_FILLING: Final = {"automerge": 0, "crisismerge": 1900, "hashsize": 16 << 20}
 _AFTERWARDS: Final = {"automerge": 4, "crisismerge": 16, "hashsize": 1 << 20}
 _EPOCH: Final = date(1970, 1, 1)
+#: Changes that are kept for totals that were counted before them.
+_KEPT_CHANGES: Final = 1000
 
+#: `change`: the texts that came (1) and went (-1) of late, in order.
 #: `filled`: the full-text index has every row up to this number; the rest is searched row by row.
 TABLES: Final = f"""
 CREATE TABLE image (k INTEGER PRIMARY KEY, ord BLOB NOT NULL, model TEXT NOT NULL);
 CREATE TABLE body (k INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE day (day INTEGER, model TEXT, n INTEGER NOT NULL, PRIMARY KEY (day, model)) WITHOUT ROWID;
 {FOLDERS}
+CREATE TABLE change (n INTEGER PRIMARY KEY, sign INTEGER NOT NULL, text TEXT NOT NULL);
 CREATE TABLE progress (filled INTEGER NOT NULL);
 INSERT INTO progress VALUES ({COMPLETE});
 CREATE VIRTUAL TABLE fts USING fts5
@@ -56,6 +60,9 @@ END;
 CREATE TRIGGER body_out AFTER DELETE ON body WHEN old.k <= (SELECT filled FROM progress) BEGIN
     INSERT INTO fts (fts, rowid, text) VALUES ('delete', old.k, old.text);
 END;
+CREATE TRIGGER body_came AFTER INSERT ON body BEGIN INSERT INTO change (sign, text) VALUES (1, new.text); END;
+CREATE TRIGGER body_went AFTER DELETE ON body BEGIN INSERT INTO change (sign, text) VALUES (-1, old.text); END;
+CREATE TRIGGER change_old AFTER INSERT ON change BEGIN DELETE FROM change WHERE n <= new.n - {_KEPT_CHANGES}; END;
 """
 
 Row = tuple[int, bytes, str, str]
@@ -185,10 +192,10 @@ def _where(model: str | None) -> tuple[str, tuple[str, ...]]:
 def matching(
     database: sqlite3.Connection, wanted: list[str], model: str | None, offset: int, limit: int
 ) -> tuple[int, list[str]]:
-    """How many images match all words, and those from `offset` on, newest first."""
-    source, values = _search(wanted, model, complete=filled(database) == COMPLETE)
-    count = f"SELECT count(*) FROM {source}"
-    (total,) = remembered(database, (count, values), lambda: database.execute(count, values).fetchone())
+    """How many images match all words, and those from `offset` on, newest first. Within one transaction."""
+    needles = wanted if model is None else [*wanted, exactly(model)]
+    source, values = _search(needles, complete=filled(database) == COMPLETE)
+    total = _total(database, needles, source, values)
     if offset >= total:
         return total, []
     size = min(limit, total - offset)
@@ -200,18 +207,37 @@ def matching(
     return total, [to_image_id(number, order) for number, (order,) in zip(numbers, orders, strict=True)]
 
 
-def _search(wanted: list[str], model: str | None, *, complete: bool) -> tuple[str, tuple[str, ...]]:
+def _total(database: sqlite3.Connection, needles: list[str], source: str, values: tuple[str, ...]) -> int:
+    """How many images match: counted once, then kept up with what came and went since."""
+    known = notes(database)
+    first, last = database.execute("SELECT ifnull(min(n), 1), ifnull(max(n), 0) FROM change").fetchone()
+    before, total = known.get(("total", *needles), (-1, 0))
+    if before < first - 1:
+        (total,) = database.execute(f"SELECT count(*) FROM {source}", values).fetchone()
+    elif before < last:
+        tests, texts = _tests(needles)
+        query = f"SELECT ifnull(sum(sign), 0) FROM change WHERE n > ? AND {tests}"
+        total += database.execute(query, (before, *texts)).fetchone()[0]
+    known["total", *needles] = last, total
+    return int(total)
+
+
+def _search(needles: list[str], *, complete: bool) -> tuple[str, tuple[str, ...]]:
     """The rows that match, as a FROM clause with its values.
 
     The trigram index finds words of three letters and more; shorter ones are looked for in each text.
     """
-    needles = wanted if model is None else [*wanted, exactly(model)]
     long = [needle for needle in needles if complete and len(needle) >= TRIGRAM]
     short = [needle for needle in needles if needle not in long]
     if not short:
         return "(SELECT rowid AS k FROM fts WHERE fts MATCH ?)", (" AND ".join(map(phrase, long)),)
-    tests = " AND ".join("instr(text, ?)" for _ in short)
+    tests, texts = _tests(short)
     if not long:
-        return f"body WHERE {tests}", tuple(short)
+        return f"body WHERE {tests}", texts
     matching = "(SELECT rowid AS k, text FROM fts WHERE fts MATCH ?)"
-    return f"{matching} WHERE {tests}", (" AND ".join(map(phrase, long)), *short)
+    return f"{matching} WHERE {tests}", (" AND ".join(map(phrase, long)), *texts)
+
+
+def _tests(needles: list[str]) -> tuple[str, tuple[str, ...]]:
+    """A condition that a text has all of these, with its values."""
+    return " AND ".join("instr(text, ?)" for _ in needles), tuple(needles)

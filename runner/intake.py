@@ -86,7 +86,7 @@ class Intake:
 
     def job_left(self, job_id: str) -> None:
         """The worker is done with a job, which may have gone back to `pending`."""
-        self._is_dirty = self._is_dirty or self.spool.path(State.PENDING, job_id).exists()
+        self._is_dirty = self._is_dirty or self.spool.holds(State.PENDING, job_id)
 
     def recover(self, job_id: str, error: JobError) -> None:
         """Bring on a job whose worker died, and say in it why."""

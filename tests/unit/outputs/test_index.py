@@ -145,6 +145,41 @@ def test_search_means_what_it_says(index: ImageIndex, add: Add, data: st.DataObj
     assert (image.id in {hit.id for hit in hits}) == expected
 
 
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_totals_follow_what_comes_and_goes(index: ImageIndex, store: ImageStore, add: Add, data: st.DataObject) -> None:
+    there = [sidecar for image_id in found(index) if (sidecar := store.sidecar(image_id))]
+    prompts = st.sampled_from(["castle at sea", "a SEA castle", "boat", "ab"])
+    for step in data.draw(st.lists(st.sampled_from(["add", "delete", "ask"]), max_size=12)):
+        if step == "add":
+            there.append(add(data.draw(prompts), data.draw(st.sampled_from(["demo", "other"]))))
+        elif step == "delete" and there:
+            store.delete(there.pop(data.draw(st.integers(0, len(there) - 1))).id)
+        for search in ("castle", "sea castle", "ab", "boat"):
+            for model in (None, "demo"):
+                wanted = {
+                    sidecar.id
+                    for sidecar in there
+                    if all(word in f"{sidecar.prompt} {sidecar.model_id}".lower() for word in search.split())
+                    and model in (None, sidecar.model_id)
+                }
+                assert set(found(index, search, model, limit=1000)) == wanted
+
+
+def test_totals_are_counted_anew_after_more_changes_than_are_kept(index: ImageIndex, add: Add) -> None:
+    for _ in range(3):
+        add("a castle")
+    assert index.page(search="castle").total == 3
+    with index.file.write() as database:  # other processes, busy for long
+        for k in range(1, 1202):
+            database.execute("INSERT INTO image VALUES (?, zeroblob(16), 'demo')", (k,))
+            database.execute("INSERT INTO body VALUES (?, 'demo castle')", (k,))
+        database.execute("DELETE FROM image WHERE k <= 1000")
+    assert index.page(search="castle").total == 204
+    with index.file.read() as database:
+        assert database.execute("SELECT count(*) FROM change").fetchone() == (1000,)
+
+
 def test_the_model_filter_is_exact(index: ImageIndex, add: Add) -> None:
     one, ten = add("x flux-1 y", "flux-1"), add("flux-1", "flux-10")
     add("flux-1", "Flux-1")
