@@ -121,7 +121,7 @@ validator = scenario.validator(Path(sys.argv[2]))
 request = validator.generate(b'{"model_id": "tiny", "prompt": "x"}')
 order = spool.clock.issue()
 try:
-    spool.submit(validator.job(request, job_id=order, order=order, source="http"))
+    getattr(spool, sys.argv[3])(validator.job(request, job_id=order, order=order, source="http"))
 except StorageUnavailable as error:
     print("refused", error)
 else:
@@ -129,23 +129,27 @@ else:
 """
 #: The program's own calls, counted: its first write and first fsync concern the draft, the second fsync `pending/`.
 INJECTIONS = [
-    "write:error=ENOSPC:when=1",
-    "write:error=EIO:when=1",
-    "fsync:error=EIO:when=1",
-    "fsync:error=EIO:when=2",
-    "fsync:error=EIO:when=2+",
-    "link:error=EROFS:when=1",
-    "link:error=ENOSPC:when=1",
-    "unlink:error=EROFS:when=1+",
+    ("submit", "write:error=ENOSPC:when=1"),
+    ("submit", "write:error=EIO:when=1"),
+    ("submit", "fsync:error=EIO:when=1"),
+    ("submit", "fsync:error=EIO:when=2"),
+    ("submit", "fsync:error=EIO:when=2+"),
+    ("submit", "rename:error=EROFS:when=1"),
+    ("submit", "rename:error=ENOSPC:when=1"),
+    ("submit_named", "link:error=EROFS:when=1"),
+    ("submit_named", "link:error=ENOSPC:when=1"),
+    ("submit_named", "unlink:error=EROFS:when=1+"),
 ]
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize("injection", INJECTIONS)
-def test_a_submit_that_the_kernel_refuses_leaves_nothing(injection: str, spool: Spool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("way", "injection"), INJECTIONS)
+def test_a_submit_that_the_kernel_refuses_leaves_nothing(
+    way: str, injection: str, spool: Spool, tmp_path: Path
+) -> None:
     traced = injection.partition(":")[0]
     command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={traced}", "-e", f"inject={injection}"]
-    program = [sys.executable, "-c", SUBMIT, str(spool.data), str(tmp_path / "models")]
+    program = [sys.executable, "-c", SUBMIT, str(spool.data), str(tmp_path / "models"), way]
     result = subprocess.run(
         [*command, *program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
     )

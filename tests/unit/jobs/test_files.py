@@ -42,15 +42,21 @@ def failing(name: str, when: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-@pytest.mark.parametrize("name", ["open", "write", "fsync", "link"])
+@pytest.mark.parametrize(
+    ("create", "name"),
+    [
+        *((files.create, name) for name in ("open", "write", "fsync", "link")),
+        *((files.create_unrivalled, name) for name in ("open", "write", "fsync", "rename")),
+    ],
+)
 @pytest.mark.parametrize("when", [1, 2])
 def test_a_failed_create_leaves_nothing(
-    name: str, when: int, temporary: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+    create: Callable[..., None], name: str, when: int, temporary: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         calls = failing(name, when, patch)
         try:
-            files.create(target, b"new", temporary)
+            create(target, b"new", temporary)
             happened = False
         except OSError:
             happened = True
