@@ -30,6 +30,8 @@ _FOLDERS: Final = ("incoming", *State, "rejected", "progress", "cancel", "bell",
 _LIFE: Final = (State.PENDING, State.PROCESSING, *FINAL_STATES)
 #: A recovery moves a job backwards, past a reader that looks forwards; hence a second round.
 _LOOK_UP: Final = (*_LIFE, *_LIFE)
+#: Ended jobs whose directory a process remembers.
+_REMEMBERED: Final = 1000
 
 
 _decode_job: Final = msgspec.json.Decoder(Job).decode
@@ -84,6 +86,7 @@ class Spool:
         self.clock = OrderClock(self.root / "order")
         self.room = Room(self.root / State.PENDING, max_pending=max_pending, reserve_bytes=reserve_bytes)
         self._observer = observer
+        self._ended: dict[str, State] = {}
 
     # --- The data directory -------------------------------------------------------------------
 
@@ -138,12 +141,22 @@ class Spool:
 
     def find(self, job_id: str) -> tuple[State, Job]:
         """A job and its state; raises JobNotFound, CorruptJob."""
-        for state in _LOOK_UP:
+        ended = self._ended.get(job_id)
+        for state in _LOOK_UP if ended is None else (ended, *_LOOK_UP):
             try:
-                return state, self.read(state, job_id)
+                job = self.read(state, job_id)
             except FileNotFoundError:
                 continue
+            if state.is_final:
+                self._remember_end(job_id, state)
+            return state, job
         raise JobNotFound(job_id)
+
+    def _remember_end(self, job_id: str, state: State) -> None:
+        """Look there first the next time: clients ask for ended jobs again and again."""
+        if len(self._ended) >= _REMEMBERED:
+            self._ended.clear()
+        self._ended[job_id] = state
 
     def read(self, state: State, job_id: str) -> Job:
         """The job file in one state; raises JobNotFound, FileNotFoundError, CorruptJob."""

@@ -15,9 +15,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from jobs import claims
 from jobs.claims import Claim, claim, recover
 from jobs.drops import Adopter
-from jobs.errors import DuplicateJob
+from jobs.errors import DuplicateJob, JobNotFound
 from jobs.pending import PendingQueue
-from jobs.schema import JobError, State
+from jobs.schema import FINAL_STATES, JobError, State
 from jobs.spool import Spool
 from tests.faults import scenario
 
@@ -165,8 +165,25 @@ class SpoolLife(RuleBasedStateMachine):
         assert sum(1 for state in State for _ in self.spool.ids(state)) == len(self.states)
 
     @invariant()
-    def attempts_are_counted(self) -> None:
-        assert {name: self.spool.find(name)[1].attempts for name in self.states} == self.attempts
+    def every_job_is_found_and_its_attempts_are_counted(self) -> None:
+        found = {name: self.spool.find(name) for name in self.states}
+        assert {name: state for name, (state, _) in found.items()} == self.states
+        assert {name: job.attempts for name, (_, job) in found.items()} == self.attempts
+
+    @rule(name=st.sampled_from(NAMES), state=st.sampled_from(FINAL_STATES))
+    def a_person_moves_an_ended_job(self, name: str, state: State) -> None:
+        before = self.states.get(name)
+        if before is not None and before.is_final:
+            self.spool.path(before, name).rename(self.spool.path(state, name))
+            self.states[name] = state
+
+    @rule(name=st.sampled_from(NAMES))
+    def a_person_deletes_an_ended_job(self, name: str) -> None:
+        if name in self.states and self.states[name].is_final:
+            self.spool.path(self.states.pop(name), name).unlink()
+            del self.attempts[name]
+            with pytest.raises(JobNotFound):
+                self.spool.find(name)
 
     @invariant()
     def only_the_dead_are_stalled(self) -> None:
