@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_model.training.brush import Colour, lit, mix, shade
+from demo_model.training.layout import COLUMNS
 from demo_model.training.scene import COLOURS, GROUNDS, PLACES, SKIES
 from demo_model.training.things import GLOW, PALETTE, PANE, STEEL, WOOD
-from demo_model.training.world import COLUMNS, GROUND_COLOURS, LIGHTS, MOON, RAINBOW, SKY_STOPS
+from demo_model.training.world import GROUND_COLOURS, LIGHTS, MOON, RAINBOW, SKY_STOPS
 
 Picture = NDArray[np.uint8]
 

@@ -22,12 +22,13 @@ from diffusers import DiffusionPipeline
 
 from demo_model.detectors import Picture, colour_at, ground_of, sky_of, thing_in
 from demo_model.prompts import Measured, measured_prompts
+from demo_model.silhouettes import kind_at
+from demo_model.training.layout import FLYING, arranged
 from demo_model.training.scene import KINDS, PLACES, complete
-from demo_model.training.things import FLYING
 from demo_model.training.world import paint
 
 PIPELINE = Path(__file__).parent / "pipeline"
-REQUIRED = {"sky": 0.95, "ground": 0.95, "colour": 0.95, "position": 0.90, "both colours": 0.80}
+REQUIRED = {"sky": 0.95, "ground": 0.95, "colour": 0.95, "position": 0.90, "both colours": 0.80, "kind": 0.80}
 """The least share of right pictures for each check."""
 
 
@@ -44,6 +45,7 @@ def checks(picture: Picture, asked: Measured) -> dict[str, bool]:
         found = thing_in(picture, thing.kind in FLYING)
         results["colour"] = found.colour == thing.colour
         results["position"] = found.colour is not None and found.place == place
+        results["kind"] = kind_at(picture, place, thing.colour) == thing.kind
     else:
         results["both colours"] = all(
             colour_at(picture, place, thing.kind in FLYING)[0] == thing.colour for place, thing in placed
@@ -62,7 +64,7 @@ def rates(results: Iterable[dict[str, bool]]) -> dict[str, float]:
 
 def painted(asked: Measured) -> Picture:
     """The painter's picture of the request."""
-    return paint(complete(asked.request, Random(asked.seed)))
+    return paint(arranged(complete(asked.request, Random(asked.seed))))
 
 
 def drawn(pipeline: Any, asked: list[Measured], steps: int, guidance: float) -> list[Picture]:
@@ -93,7 +95,7 @@ def main() -> None:
     parser.add_argument("--pipeline", type=Path, default=PIPELINE, help="folder of the pipeline")
     parser.add_argument("--count", type=int, default=200, help="how many prompts")
     parser.add_argument("--steps", type=int, default=20, help="denoising steps")
-    parser.add_argument("--guidance", type=float, default=2.5, help="guidance scale")
+    parser.add_argument("--guidance", type=float, default=2.0, help="guidance scale")
     options = parser.parse_args()
     asked = measured_prompts(options.count)
     own = rates(checks(painted(one), one) for one in asked)

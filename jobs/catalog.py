@@ -33,7 +33,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     min_side: Annotated[int, Meta(ge=8)] = 256
     max_side: Annotated[int, Meta(ge=8)] = 2048
-    #: The longest side that the model itself draws; a larger picture is drawn smaller and enlarged. None: all of them.
+    #: The shorter side up to which the model itself draws; a larger picture is drawn smaller and enlarged. None: all.
     drawn_side: Annotated[int, Meta(ge=8)] | None = None
     max_pixels: Annotated[int, Meta(ge=64)] = 4_194_304
     size_multiple: Annotated[int, Meta(ge=1)] = 16
@@ -43,10 +43,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def drawn(self, height: int, width: int) -> tuple[int, int]:
         """The height and width at which the model draws a picture that shall have these, in about the same shape."""
-        longest = max(height, width)
-        if self.drawn_side is None or longest <= self.drawn_side:
+        shorter = min(height, width)
+        if self.drawn_side is None or shorter <= self.drawn_side:
             return height, width
-        return self._scaled(height, self.drawn_side / longest), self._scaled(width, self.drawn_side / longest)
+        return self._scaled(height, self.drawn_side / shorter), self._scaled(width, self.drawn_side / shorter)
 
     def _scaled(self, side: int, scale: float) -> int:
         return max(self.min_side, round(side * scale / self.size_multiple) * self.size_multiple)

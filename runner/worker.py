@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import time
+from math import prod
 from typing import Final
 
 from jobs import log
@@ -133,7 +134,8 @@ class Worker:
     def _end_out_of_memory(self, held: Claim) -> Outcome:
         """Once more in a fresh process with a thriftier plan, if there is one; else the job has failed."""
         job, settings = held.job, held.job.effective_settings
-        pixels, thrift = settings.width * settings.height, thrift_of(job)
+        limits = self._shop.catalog.models[job.model_id].limits
+        pixels, thrift = prod(limits.drawn(settings.height, settings.width)), thrift_of(job)
         can_save, side = self._shop.pipelines.what_fits(job.model_id, pixels, thrift=thrift, images=settings.num_images)
         message = f"Out of memory at {_size(job)} on {self._shop.device.title}"
         if can_save and thrift == 0:

@@ -1,9 +1,14 @@
 """Training the decoder that turns latents into crisp pictures.
 
-    python -m demo_model.training.autoencoder --data WORK --minutes 40
+    python -m demo_model.training.autoencoder --data WORK --minutes 90 --teacher
+    python -m demo_model.training.teaching --data WORK --minutes 60
+    python -m demo_model.training.autoencoder --data WORK --minutes 20
 
-Resumes from ``WORK/autoencoder.pt``. Most steps see crops of 128 pixels with much to
-see in them; the last share of the budget sees whole pictures, as sampling will.
+The first line trains a decoder that also sees how each cell looks (:mod:`patch_code`), which is quickly learned. The
+second makes one of it that does with the map alone; the third polishes that one on pictures.
+Resumes from ``WORK/autoencoder.pt`` (``teacher.pt``). Most steps see crops of 128 pixels with much to
+see in them; every fourth step and the last share of the budget see whole pictures, as
+sampling will.
 """
 
 from __future__ import annotations
@@ -12,33 +17,39 @@ import argparse
 import math
 import time
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from demo_model.training.dataset import PICTURE_SHARDS, patch_code
+from demo_model.training.examples import painted
 from demo_model.training.latents import CHANNELS, GRID, PATCH
+from demo_model.training.layout import arranged
+from demo_model.training.patch_code import COMPONENTS, PatchCode, fit
+from demo_model.training.scene import complete, random_request
+from demo_model.training.world import paint
 
 CROP = 8
 """Side of a training crop in latent cells."""
 BATCH = 8
 PEAK_RATE = 2e-3
+POLISHING_RATE = 3e-4
+FIRST_SEED = 2_000_000
 WHOLE_SHARE = 0.15
-LATENT_NOISE = 0.3
+LATENT_NOISE = 0.25
 """At most this much noise on latents: the denoiser's are not exact either, and the decoder
 can clean what is left."""
 
 
-def new_autoencoder() -> AutoencoderKL:
+def new_autoencoder(channels: int = CHANNELS) -> AutoencoderKL:
     """The autoencoder with random weights; its latents have 1/16 of the picture's side."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        latent_channels=CHANNELS,
+        latent_channels=channels,
         block_out_channels=(16, 32, 64, 96, 128),
         down_block_types=("DownEncoderBlock2D",) * 5,
         up_block_types=("UpDecoderBlock2D",) * 5,
@@ -46,43 +57,31 @@ def new_autoencoder() -> AutoencoderKL:
         norm_num_groups=8,
         mid_block_add_attention=False,
         sample_size=GRID * PATCH,
+        use_quant_conv=False,
         scaling_factor=1.0,
         force_upcast=False,
     )
 
 
-class Pictures:
-    """Random pictures or crops with their latents."""
+def cropped(latents: Tensor, pictures: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
+    """From each example the busiest of three random crops, since flat sky teaches little."""
+    codes, parts = [], []
+    for code, picture in zip(latents, pictures, strict=True):
+        corners = [(rng.randrange(GRID - CROP + 1), rng.randrange(GRID - CROP + 1)) for _ in range(3)]
+        crops = [picture[:, y * PATCH : (y + CROP) * PATCH, x * PATCH : (x + CROP) * PATCH] for y, x in corners]
+        best = max(range(3), key=lambda i: float(crops[i].std()))
+        y, x = corners[best]
+        codes.append(code[:, y : y + CROP, x : x + CROP])
+        parts.append(crops[best])
+    return torch.stack(codes), torch.stack(parts)
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self._code = patch_code()
-        stored = sorted(folder.glob("pictures_???.npy"))[:PICTURE_SHARDS]
-        self._shards = [np.load(path, mmap_mode="r") for path in stored]
-        self._rng = np.random.default_rng(seed)
 
-    def batch(self, size: int, cells: int) -> tuple[Tensor, Tensor]:
-        """Latents (size, channels, cells, cells) and pictures in -1..1 to match."""
-        pictures = np.stack([self._picture() for _ in range(size)])
-        latents = self._code.encode(pictures)
-        crops = [self._crop(one, cells) for one in latents]
-        cut = [
-            picture[y * PATCH : (y + cells) * PATCH, x * PATCH : (x + cells) * PATCH]
-            for picture, (y, x) in zip(pictures, crops, strict=True)
-        ]
-        codes = [one[:, y : y + cells, x : x + cells] for one, (y, x) in zip(latents, crops, strict=True)]
-        wanted = torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return torch.from_numpy(np.stack(codes)), wanted
-
-    def _picture(self) -> NDArray[np.uint8]:
-        shard = self._shards[self._rng.integers(len(self._shards))]
-        return np.asarray(shard[self._rng.integers(len(shard))])
-
-    def _crop(self, latents: NDArray[np.float32], cells: int) -> tuple[int, int]:
-        """The busiest of three random crops: flat sky teaches little."""
-        corners = self._rng.integers(GRID - cells + 1, size=(3, 2))
-        busy = [float(latents[2:, y : y + cells, x : x + cells].std()) for y, x in corners]
-        y, x = corners[int(np.argmax(busy))]
-        return int(y), int(x)
+def inexact(latents: Tensor) -> Tensor:
+    """Latents as a denoiser might make them: noisy, and often too strong, as guidance makes them."""
+    count = len(latents)
+    strength = 1 + 0.25 * torch.rand(count, 1, 1, 1) * (torch.rand(count, 1, 1, 1) < 0.4)
+    noise = LATENT_NOISE * torch.rand(count, 1, 1, 1) * torch.randn_like(latents)
+    return latents * strength + noise
 
 
 def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,13 +97,36 @@ def difference(made: Tensor, wanted: Tensor) -> Tensor:
     return total
 
 
-def train(folder: Path, minutes: float, begin_with: Path | None = None) -> None:
-    """Train the decoder until ``minutes`` have been spent in all; saves as it goes."""
-    path = folder / "autoencoder.pt"
-    model = new_autoencoder() if begin_with is None else AutoencoderKL.from_pretrained(begin_with / "vae")
+def decoding_weights(model: AutoencoderKL) -> list[torch.nn.Parameter]:
+    """The weights that turn latents into a picture."""
+    return [*model.decoder.parameters(), *model.post_quant_conv.parameters()]
+
+
+def new_optimizer(weights: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer of decoders; the rate is set for each step."""
+    return torch.optim.AdamW(weights, lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.0)
+
+
+def stored_looks(folder: Path) -> PatchCode:
+    """The patch code of the run in ``folder``; fitted at first."""
+    path = folder / "patch_code.npz"
+    if not path.exists():
+        rng = Random(FIRST_SEED - 1)
+        fit(paint(arranged(complete(random_request(rng), rng))) for _ in range(1000)).save(path)
+    return PatchCode.load(path)
+
+
+def train(folder: Path, minutes: float, *, teacher: bool = False, begin_with: Path | None = None) -> None:
+    """Train the decoder (or its teacher) until ``minutes`` have been spent in all; saves as it goes."""
+    path = folder / ("teacher.pt" if teacher else "autoencoder.pt")
+    looks = stored_looks(folder) if teacher else None
+    peak = PEAK_RATE if teacher else POLISHING_RATE
+    model = new_autoencoder(CHANNELS + COMPONENTS if teacher else CHANNELS)
+    if begin_with is not None:
+        model = AutoencoderKL.from_pretrained(begin_with / "vae")
     model = model.to(memory_format=torch.channels_last)
-    weights = [*model.decoder.parameters(), *model.post_quant_conv.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.0)
+    weights = decoding_weights(model)
+    optimizer = new_optimizer(weights)
     step, seconds = 0, 0.0
     if path.exists():
         state = torch.load(path, weights_only=True)
@@ -112,17 +134,18 @@ def train(folder: Path, minutes: float, begin_with: Path | None = None) -> None:
         optimizer.load_state_dict(state["optimizer"])
         step, seconds = state["step"], state["seconds"]
     torch.manual_seed(step)
-    pictures, recent = Pictures(folder, seed=step), []
+    rng, recent = Random(FIRST_SEED + step), []
     while seconds < minutes * 60:
         began = time.monotonic()
         share = seconds / (minutes * 60)
-        whole = share > 1 - WHOLE_SHARE
-        latents, wanted = pictures.batch(2 if whole else BATCH, GRID if whole else CROP)
-        noise = LATENT_NOISE * torch.rand(len(latents), 1, 1, 1) * torch.randn_like(latents)
+        whole = share > 1 - WHOLE_SHARE or step % 4 == 0
+        latents, wanted = painted(BATCH // 4 if whole else BATCH, rng, looks)
+        if not whole:
+            latents, wanted = cropped(latents, wanted, rng)
         cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
         for group in optimizer.param_groups:
-            group["lr"] = PEAK_RATE * min(1.0, (step + 1) / 100) * cosine
-        loss = difference(model.decode(latents + noise).sample, wanted)
+            group["lr"] = peak * min(1.0, (step + 1) / 100) * cosine
+        loss = difference(model.decode(inexact(latents)).sample, wanted)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -150,13 +173,14 @@ def save(path: Path, model: AutoencoderKL, optimizer: torch.optim.Optimizer, ste
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the shards")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training run")
     parser.add_argument("--minutes", type=float, default=40, help="training time in all")
     parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    parser.add_argument("--teacher", action="store_true", help="train the teacher")
     parser.add_argument("--begin-with", type=Path, help="pipeline folder to begin with")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(options.data, options.minutes, options.begin_with)
+    train(options.data, options.minutes, teacher=options.teacher, begin_with=options.begin_with)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-SIZE = 256
+from demo_model.training.layout import SIZE
+
 SCALE = 2
 
 Colour = tuple[int, int, int]

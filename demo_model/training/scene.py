@@ -135,7 +135,8 @@ def _backdrop(request: Request, rng: Random) -> str:
 
 
 def _things(request: Request, rng: Random) -> tuple[Thing, Thing, Thing]:
-    things = [_thing(thing, rng) for thing in request.things]
+    crowded = all(thing.kind in KINDS for thing in request.things)
+    things = [_thing(thing, rng, likely_sizes=(3, 1) if crowded else (1, 2)) for thing in request.things]
     if all(thing == OPEN for thing in request.things):
         # A prompt that names no thing gets a quiet scene: none or one.
         kept = rng.choice((0, 1, 1, 2))
@@ -143,14 +144,14 @@ def _things(request: Request, rng: Random) -> tuple[Thing, Thing, Thing]:
     return (things[0], things[1], things[2])
 
 
-def _thing(thing: Thing, rng: Random) -> Thing:
+def _thing(thing: Thing, rng: Random, likely_sizes: tuple[float, float]) -> Thing:
     if thing.kind == NOTHING:
         return EMPTY
     kind = rng.choice(KINDS) if thing.kind == ANY else thing.kind
     colour = thing.colour
     if colour == ANY:
         colour = rng.choice(NATURAL_COLOURS[kind])
-    size = weighted(rng, SIZES, (1, 2)) if thing.size == ANY else thing.size
+    size = weighted(rng, SIZES, likely_sizes) if thing.size == ANY else thing.size
     return Thing(kind, colour, size)
 
 

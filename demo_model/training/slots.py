@@ -2,8 +2,8 @@
 
 The last positions of the text encoder's output are slots: sky, celestial body, ground,
 backdrop, and the things left, in the middle and right. The text encoder learns to write
-into each slot the vector that :func:`codes` gives; the denoiser learns to draw from these
-vectors. So words and pictures are learned apart, and both learn quickly.
+into each slot the vector that :meth:`Codebook.codes` gives; the denoiser learns to draw from
+what the trained encoder writes there. So words and pictures are learned apart, and both learn quickly.
 """
 
 from __future__ import annotations

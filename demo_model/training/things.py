@@ -170,19 +170,3 @@ DRAWERS: dict[str, Callable[[Spot], None]] = {
     "spaceship": spaceship,
     "cat": cat,
 }
-
-HEIGHTS = {
-    "house": (56, 88),
-    "tree": (64, 108),
-    "castle": (64, 96),
-    "lighthouse": (72, 124),
-    "boat": (56, 88),
-    "flower": (56, 92),
-    "car": (48, 76),
-    "balloon": (72, 112),
-    "spaceship": (48, 76),
-    "cat": (56, 88),
-}
-"""Pixels, small and big."""
-
-FLYING = frozenset({"balloon", "spaceship"})

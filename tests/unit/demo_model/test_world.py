@@ -11,6 +11,8 @@ from demo_model.evaluate import checks, painted, rates
 from demo_model.prompts import measured_prompts
 from demo_model.training import words
 from demo_model.training.captions import captioned, thing_phrase
+from demo_model.training.latents import CHANNELS, COLOUR_WORDS, GRID, KIND_WORDS, PART, PATCH, encode
+from demo_model.training.layout import Layout, Standing, arranged
 from demo_model.training.scene import (
     ANY,
     EMPTY,
@@ -27,12 +29,12 @@ from demo_model.training.world import paint
 
 def test_the_same_scene_gives_the_same_picture() -> None:
     scene = complete(random_request(Random(1)), Random(2))
-    assert np.array_equal(paint(scene), paint(scene))
+    assert np.array_equal(paint(arranged(scene)), paint(arranged(scene)))
 
 
 def test_another_seed_gives_another_picture_of_the_same_request() -> None:
     request = Request(sky="day", ground="grass", things=(EMPTY, Thing("tree", "green"), EMPTY))
-    first, second = (paint(complete(request, Random(seed))) for seed in (1, 2))
+    first, second = (paint(arranged(complete(request, Random(seed)))) for seed in (1, 2))
     assert first.shape == second.shape == (256, 256, 3)
     assert not np.array_equal(first, second)
 
@@ -52,6 +54,7 @@ def test_a_completed_scene_keeps_all_that_was_asked(seed: int) -> None:
 
 def test_detectors_are_right_about_painted_scenes() -> None:
     found = rates(checks(painted(one), one) for one in measured_prompts(60))
+    assert found.pop("kind") >= 0.95
     assert min(found.values()) >= 0.98
 
 
@@ -65,7 +68,44 @@ def test_detectors_are_wrong_about_noise() -> None:
 
 @pytest.mark.parametrize("sky", SKIES)
 def test_each_sky_is_told_apart(sky: str) -> None:
-    assert sky_of(paint(complete(Request(sky=sky), Random(5)))) == sky
+    assert sky_of(paint(arranged(complete(Request(sky=sky), Random(5))))) == sky
+
+
+def _with(*things: Standing, shift: float = 0.0) -> Layout:
+    return Layout("day", "grass", "hills", False, shift, (), things)
+
+
+def test_latents_say_what_stands_in_each_cell_and_where_in_it_the_cell_lies() -> None:
+    cells = encode(_with(Standing("house", "red", x=128, y=208, height=80)))
+    assert cells.shape == (CHANNELS, GRID, GRID)
+    row, column = 160 // PATCH, 136 // PATCH
+    assert np.array_equal(cells[PART["kind"], row, column], KIND_WORDS["house"])
+    assert np.array_equal(cells[PART["colour"], row, column], COLOUR_WORDS["red"])
+    across, above = cells[PART["place in thing"], row, column]
+    # The cell's middle is at (136, 168): a tenth of the height to the right, and half the height above the foot.
+    assert across == pytest.approx(0.1 / 0.4)
+    assert above == pytest.approx(0, abs=1e-6)
+    assert not cells[PART["kind"], 2, 2].any()
+
+
+def test_what_stands_in_front_takes_the_cell() -> None:
+    behind, front = (Standing(kind, "blue", x=128, y=208, height=80) for kind in ("house", "tree"))
+    cells = encode(_with(behind, front))
+    assert np.array_equal(cells[PART["kind"], 10, 8], KIND_WORDS["tree"])
+
+
+def test_scenery_repeats_after_the_width_of_a_picture() -> None:
+    assert np.allclose(encode(_with(shift=3)), encode(_with(shift=259)), atol=1e-5)
+    for backdrop in ("hills", "mountains", "city", "forest"):
+        pictures = [paint(Layout("night", "sea", backdrop, False, shift, (), ())) for shift in (3, 259)]
+        assert np.array_equal(*pictures)
+
+
+def test_words_of_the_latents_differ_from_each_other_and_from_nothing() -> None:
+    for words_of, least in ((KIND_WORDS, 3), (COLOUR_WORDS, 2)):
+        signs = np.stack(list(words_of.values()))
+        apart = (signs[:, None] != signs[None]).sum(2) + 99 * np.eye(len(signs))
+        assert apart.min() >= least
 
 
 def test_requests_and_numbers_are_inverse() -> None:

@@ -176,13 +176,13 @@ def test_more_tokens_than_the_model_reads_are_accepted_with_a_warning(validator:
 
 
 def test_a_size_that_the_model_does_not_draw_itself_is_enlarged_with_a_warning(catalog: Catalog) -> None:
-    limits = msgspec.structs.replace(catalog.models["tiny"].limits, drawn_side=64)
+    limits = msgspec.structs.replace(catalog.models["tiny"].limits, drawn_side=48)
     catalog.models["tiny"] = msgspec.structs.replace(catalog.models["tiny"], limits=limits)
     validator = RequestValidator(catalog, prompt_limit=500)
     job = accept(validator, width=128, height=96)
     assert (job.effective_settings.width, job.effective_settings.height) == (128, 96)
     assert job.warnings == ["tiny draws this at 64x48; it is then enlarged to 128x96."]
-    assert accept(validator, width=64, height=64).warnings == []
+    assert accept(validator, width=128, height=48).warnings == []
 
 
 @pytest.mark.parametrize("depth", [10, 100, 500, 900, 990, 1000, 1100, 5000, 30_000])

@@ -74,7 +74,7 @@ def test_negative_prompt_and_guidance_by_family(bench: Bench, model: str, uses_i
 
 def test_what_the_model_draws_smaller_is_enlarged(bench: Bench) -> None:
     models = bench.workshop.catalog.models
-    limits = msgspec.structs.replace(models["tiny-sd"].limits, drawn_side=32)
+    limits = msgspec.structs.replace(models["tiny-sd"].limits, drawn_side=24)
     small = bench.desk.submit(seed=5, width=32, height=24)
     large = bench.desk.submit(seed=5, width=64, height=48)
     models["tiny-sd"] = msgspec.structs.replace(models["tiny-sd"], limits=limits)
