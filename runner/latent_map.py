@@ -14,8 +14,11 @@ from torch import Tensor
 MAX_SIDE: Final = 256
 #: The most pixels along a side of what one cell of latents becomes.
 _MAX_PIXELS: Final = 8
-#: Keeps colours that no picture has shown yet from being guessed wildly.
-_CAUTION: Final = 1e-3
+#: By so much (its variance) a number is taken to be inexact. What hardly varied in all that was seen gets little
+#: weight, so colours that no picture has shown yet are not guessed wildly.
+_INEXACT: Final = 0.03
+#: So much worse than its mean colour a picture may be foretold (mean square, of 1).
+_TOLERANCE: Final = 1e-3
 #: Pictures after which a map is good enough.
 _LESSONS: Final = 12
 
@@ -53,7 +56,8 @@ def shape_of(cells: Tensor, width: int) -> Shape:
 class LatentMap:
     """Learns by least squares from pairs of latents and pictures; keeps only their sums.
 
-    A map that says less about a picture than its mean colour would is forgotten: the model was replaced.
+    A map that says less about a picture than its mean colour would is not trusted: it has seen too little, or the
+    model was replaced. If it had learned all it could, it is forgotten.
     """
 
     def __init__(self, shape: Shape, sums: dict[str, Tensor] | None = None) -> None:
@@ -68,16 +72,23 @@ class LatentMap:
         """How many pictures it has learned from."""
         return int(self.sums["lessons"])
 
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it has learned anything, and foretold the picture from which it learned last."""
+        return bool(self.lessons and self.sums["foretold"])
+
     def learn(self, cells: Tensor, picture: Image.Image) -> bool:
         """Look at a finished picture and the latents that it was decoded from; answers whether the map changed."""
         inputs, pixels = _inputs(cells), self._pixels(picture, *cells.shape[:2])
-        if self.lessons and not self._tells_something(inputs, pixels):
-            self.sums = self._nothing()
+        foretold = not self.lessons or self._tells_something(inputs, pixels)
         if self.lessons >= _LESSONS:
-            return False
+            if foretold:
+                return False
+            self.sums = self._nothing()
         self.sums["products"] += inputs.T @ inputs
         self.sums["targets"] += inputs.T @ pixels
         self.sums["lessons"] += 1
+        self.sums["foretold"].fill_(foretold)
         self._weights = None
         return True
 
@@ -95,6 +106,7 @@ class LatentMap:
             "products": torch.zeros(inputs, inputs),
             "targets": torch.zeros(inputs, outputs),
             "lessons": torch.zeros(()),
+            "foretold": torch.zeros(()),
         }
 
     def _pixels(self, picture: Image.Image, rows: int, columns: int) -> Tensor:
@@ -106,13 +118,22 @@ class LatentMap:
 
     def _tells_something(self, inputs: Tensor, pixels: Tensor) -> bool:
         missed = (inputs @ self._solved() - pixels).square().mean()
-        return bool(missed <= (pixels - pixels.mean()).square().mean() + _CAUTION)
+        return bool(missed <= (pixels - pixels.mean()).square().mean() + _TOLERANCE)
 
     def _solved(self) -> Tensor:
+        """The weights of each number of a cell, and what is added.
+
+        A ridge regression of the differences from the means.
+        """
         if self._weights is None:
-            products = self.sums["products"]
-            ridge = _CAUTION * products.diagonal().mean() * torch.eye(len(products))
-            self._weights = torch.linalg.solve(products + ridge, self.sums["targets"])
+            products, targets = self.sums["products"], self.sums["targets"]
+            count = products[-1, -1].clamp(min=1)
+            means, mean_pixels = products[-1, :-1] / count, targets[-1] / count
+            spread = products[:-1, :-1] - count * torch.outer(means, means)
+            shared = targets[:-1] - count * torch.outer(means, mean_pixels)
+            ridge = _INEXACT * count * torch.eye(len(spread))
+            weights = torch.linalg.solve(spread + ridge, shared)
+            self._weights = torch.cat([weights, (mean_pixels - means @ weights)[None]])
         return self._weights
 
 

@@ -121,7 +121,7 @@ class JobPreviews:
 
     def _show(self, latents: Tensor) -> None:
         cells, known = self._seen(latents)
-        if cells is None or known is None or not known.lessons:
+        if cells is None or known is None or not known.is_trusted:
             return
         with self._spending("show", latents) as is_allowed:
             if is_allowed:
