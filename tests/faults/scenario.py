@@ -17,10 +17,10 @@ from jobs.catalog import Capabilities, Catalog, Defaults, Limits, ModelEntry
 from jobs.claims import Claim, claim, recover_all
 from jobs.drops import Adopter
 from jobs.errors import DuplicateJob
-from jobs.ids import timestamp
+from jobs.ids import is_order, timestamp
 from jobs.pending import PendingQueue
 from jobs.requests import RequestValidator
-from jobs.schema import JobError, Phase, Progress
+from jobs.schema import JobError, Phase, Progress, State
 from jobs.spool import Spool
 from outputs.errors import ImageNotFound
 from outputs.store import ImageStore
@@ -94,6 +94,15 @@ class Life:
             except DuplicateJob:
                 continue  # as with an Idempotency-Key: an earlier try came through
             self._tell(f"accepted {job_id}")
+        if not any(is_order(job_id) for state in State for job_id in self.spool.ids(state)):
+            self._submit_without_a_name()
+
+    def _submit_without_a_name(self) -> None:
+        """As most requests do: the id is the order."""
+        request = self._validator.generate(b'{"model_id": "tiny", "prompt": "nameless"}')
+        order = self.spool.clock.issue()
+        self.spool.submit(self._validator.job(request, job_id=order, order=order, source="http"))
+        self._tell(f"accepted {order}")
 
     def _adopt(self) -> None:
         adopter = Adopter(self.spool, self._validator, quiet_seconds=30)

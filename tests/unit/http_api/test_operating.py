@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from falcon.testing import TestClient
@@ -25,7 +25,7 @@ ClientWith = Callable[..., TestClient]
 
 
 @pytest.fixture
-def runner(parts: Parts) -> Callable[[RunnerState], None]:
+def runner(parts: Parts) -> Iterator[Callable[[RunnerState], None]]:
     """A runner that lives (this process holds its lock) and says what it does."""
     lock = ExclusiveLock(runner_status.lock_path(parts.settings.data, "cpu"))
     assert lock.acquire()
@@ -36,7 +36,8 @@ def runner(parts: Parts) -> Callable[[RunnerState], None]:
         runner_status.write(parts.settings.data, parts.spool.temporary, status)
 
     say(RunnerState.IDLE)
-    return say
+    yield say
+    lock.release()  # named here, so that it is not collected, and so let go, before
 
 
 def test_live(client: TestClient) -> None:
