@@ -16,8 +16,8 @@ from demo_model.training.text_encoder import new_text_encoder
 
 STEPS = 10
 COUNT_DRAWN = 24
-LEAST = {"sky": 0.9, "ground": 0.9, "colour": 0.8, "position": 0.8, "both colours": 0.6}
-"""Below the full check's rates: 8 steps instead of 20, and a dozen pictures a rate."""
+LEAST = {"sky": 0.95, "ground": 0.95, "colour": 0.9, "position": 0.9, "both colours": 0.8, "kind": 0.75}
+"""Hardly below the full check's rates, at half the steps; a dozen pictures for some of them."""
 
 
 @pytest.fixture(scope="module", autouse=True)
