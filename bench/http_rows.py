@@ -158,7 +158,7 @@ def gallery(context: Context) -> list[Row]:
 
 
 def _after_a_change(context: Context, base: str, total: int) -> list[Row]:
-    """Totals are remembered until the index changes; here it changes before each request, as with a busy runner."""
+    """Totals are kept up with what changed; here something changes before each request, as with a busy runner."""
     index = image_index(context.data(context.size)).file
     parts = urlsplit(base)
     rows = []

@@ -12,7 +12,7 @@ import fcntl
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -52,17 +52,19 @@ def create(path: Path | str, content: bytes, temporary: Path, *, name: str = "fi
     that this call wrote stays behind. `temporary` is a directory on the same file system. `name`
     labels the crash points.
     """
-    with _draft(content, temporary, name=name, durable=True) as draft:
-        os.link(draft, path)
-        point(f"{name}.linked")
-        _sync_new_name(path)
-    point(f"{name}.synced")
+    _publish(os.link, path, content, temporary, name)
 
 
 def create_unrivalled(path: Path | str, content: bytes, temporary: Path, *, name: str = "file") -> None:
     """As `create`, for a name that nobody else can have chosen: one rename instead of a link and an unlink."""
+    _publish(os.rename, path, content, temporary, name)
+
+
+def _publish(
+    show: Callable[[str, Path | str], None], path: Path | str, content: bytes, temporary: Path, name: str
+) -> None:
     with _draft(content, temporary, name=name, durable=True) as draft:
-        os.rename(draft, path)
+        show(draft, path)
         point(f"{name}.linked")
         _sync_new_name(path)
     point(f"{name}.synced")

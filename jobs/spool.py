@@ -147,7 +147,7 @@ class Spool:
                 job = self.read(state, job_id)
             except FileNotFoundError:
                 continue
-            if state.is_final:
+            if state.is_final and state is not ended:
                 self._remember_end(job_id, state)
             return state, job
         raise JobNotFound(job_id)

@@ -210,7 +210,9 @@ def matching(
 def _total(database: sqlite3.Connection, needles: list[str], source: str, values: tuple[str, ...]) -> int:
     """How many images match: counted once, then kept up with what came and went since."""
     known = notes(database)
-    first, last = database.execute("SELECT ifnull(min(n), 1), ifnull(max(n), 0) FROM change").fetchone()
+    # Each by itself is one step down the tree; both in one SELECT would read the whole table.
+    query = "SELECT ifnull((SELECT min(n) FROM change), 1), ifnull((SELECT max(n) FROM change), 0)"
+    first, last = database.execute(query).fetchone()
     before, total = known.get(("total", *needles), (-1, 0))
     if before < first - 1:
         (total,) = database.execute(f"SELECT count(*) FROM {source}", values).fetchone()

@@ -13,7 +13,6 @@ sampling will.
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from pathlib import Path
@@ -25,11 +24,10 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
 
-from demo_model.training.examples import painted
+from demo_model.training.command_line import run_parser
+from demo_model.training.examples import painted, random_layout
 from demo_model.training.latents import CHANNELS, GRID, PATCH
-from demo_model.training.layout import arranged
 from demo_model.training.patch_code import COMPONENTS, PatchCode, fit
-from demo_model.training.scene import complete, random_request
 from demo_model.training.world import paint
 
 CROP = 8
@@ -112,7 +110,7 @@ def stored_looks(folder: Path) -> PatchCode:
     path = folder / "patch_code.npz"
     if not path.exists():
         rng = Random(FIRST_SEED - 1)
-        fit(paint(arranged(complete(random_request(rng), rng))) for _ in range(1000)).save(path)
+        fit(paint(random_layout(rng)) for _ in range(1000)).save(path)
     return PatchCode.load(path)
 
 
@@ -172,10 +170,7 @@ def save(path: Path, model: AutoencoderKL, optimizer: torch.optim.Optimizer, ste
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the training run")
-    parser.add_argument("--minutes", type=float, default=40, help="training time in all")
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    parser = run_parser(__doc__, minutes=40)
     parser.add_argument("--teacher", action="store_true", help="train the teacher")
     parser.add_argument("--begin-with", type=Path, help="pipeline folder to begin with")
     options = parser.parse_args()

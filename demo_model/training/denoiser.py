@@ -8,7 +8,6 @@ the budget, counted over all resumed runs together.
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
 
+from demo_model.training.command_line import run_parser
 from demo_model.training.examples import Examples, Reader
 from demo_model.training.latents import CHANNELS, GRID, PART
 from demo_model.training.slots import WIDTH
@@ -193,10 +193,7 @@ def train(minutes: float, path: Path, begin_with: Path | None = None) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the training run")
-    parser.add_argument("--minutes", type=float, default=60, help="training time in all")
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    parser = run_parser(__doc__, minutes=60)
     parser.add_argument("--begin-with", type=Path, help="pipeline folder to begin with")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 
 from demo_model.training.captions import Captioned, captioned
 from demo_model.training.latents import encode
-from demo_model.training.layout import arranged
+from demo_model.training.layout import Layout, arranged
 from demo_model.training.patch_code import PatchCode
 from demo_model.training.scene import Request, complete, random_request
 from demo_model.training.slots import LENGTH
@@ -69,12 +69,17 @@ class Examples:
                 self._pool[self._rng.randrange(POOL)] = (encoded, one.request)
 
 
+def random_layout(rng: Random) -> Layout:
+    """The layout of a random scene."""
+    return arranged(complete(random_request(rng), rng))
+
+
 def painted(count: int, rng: Random, looks: PatchCode | None = None) -> tuple[Tensor, Tensor]:
     """Latents (count, channels, 16, 16) and pictures (count, 3, 256, 256), from -1 to 1, for the decoder.
 
     With ``looks`` the latents have its components as further channels.
     """
-    layouts = [arranged(complete(random_request(rng), rng)) for _ in range(count)]
+    layouts = [random_layout(rng) for _ in range(count)]
     cells = np.stack([encode(layout) for layout in layouts])
     pictures = np.stack([paint(layout) for layout in layouts])
     if looks is not None:

@@ -10,7 +10,6 @@ Begins with ``WORK/teacher.pt``, or goes on from ``WORK/autoencoder.pt``.
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 from random import Random
@@ -28,6 +27,7 @@ from demo_model.training.autoencoder import (
     save,
     stored_looks,
 )
+from demo_model.training.command_line import run_parser
 from demo_model.training.examples import painted
 from demo_model.training.latents import CHANNELS, PART
 from demo_model.training.patch_code import COMPONENTS, PatchCode
@@ -135,10 +135,7 @@ class Pool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the training run")
-    parser.add_argument("--minutes", type=float, default=60, help="how long to teach")
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    parser = run_parser(__doc__, minutes=60)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(options.data, options.minutes)

@@ -10,7 +10,6 @@ the second phase the encoder sees what the pipeline will give it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
@@ -25,6 +24,7 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from demo_model.training.captions import captioned
+from demo_model.training.command_line import run_parser
 from demo_model.training.slots import COUNT, LENGTH, SLOTS, WIDTH, Codebook, indices
 
 VOCABULARY = 2048
@@ -219,10 +219,7 @@ def train(folder: Path, minutes: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--minutes", type=float, default=15, help="training time in all")
-    parser.add_argument("--threads", type=int, default=1, help="cores to use")
+    parser = run_parser(__doc__, minutes=15)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(options.data, options.minutes)
