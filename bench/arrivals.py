@@ -25,12 +25,13 @@ from typing import TextIO
 
 from bench.generate_data import Generator
 from bench.servers import processor_seconds
+from core.layout import Layout
+from core.settings import Settings
 from jobs.catalog import Catalog
 from jobs.claims import claim
-from jobs.drops import Adopter
+from jobs.drops.adopter import Adopter
 from jobs.requests import RequestValidator
 from jobs.schema import Job, State, encode
-from jobs.settings import Settings
 from jobs.spool import Spool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -65,7 +66,7 @@ class Found:
 
 def measure(kind: str, folder: Path, amount: int) -> list[float]:
     """Latencies (ms) of so many arrivals."""
-    spool = Spool(folder)
+    spool = Spool(Layout(folder))
     spool.prepare(create_anyway=True)
     with _claimer(kind, folder) as (_, claims):
         first = _arrive(spool, 1)  # the runner starts its worker for the first job
@@ -104,9 +105,9 @@ class _Claims:
 
 def _arrive(spool: Spool, amount: int) -> dict[str, int]:
     """Rename job files into `pending/` and ring; answers when (ns). Not synced: the disk is not measured here."""
-    generator = Generator(spool.data)
+    generator = Generator(spool.layout.data)
     jobs = [generator._job(spool.clock.issue(), "a castle") for _ in range(amount)]
-    moves = {job.id: (spool.temporary / job.id, spool.path(State.PENDING, job.id)) for job in jobs}
+    moves = {job.id: (spool.layout.temporary / job.id, spool.path(State.PENDING, job.id)) for job in jobs}
     for job in jobs:
         moves[job.id][0].write_bytes(encode(job))
     arrived = {}
@@ -122,7 +123,7 @@ def _arrive(spool: Spool, amount: int) -> dict[str, int]:
 
 def idle_share(folder: Path, seconds: float) -> float:
     """The part of a core that a supervisor uses when nothing happens, with a worker that waits."""
-    spool = Spool(folder)
+    spool = Spool(Layout(folder))
     spool.prepare(create_anyway=True)
     with _claimer("runner", folder) as (pid, claims):
         claims.next(len(_arrive(spool, 1)))
@@ -155,13 +156,13 @@ def _claimer(kind: str, folder: Path) -> Iterator[tuple[int, _Claims]]:
 def _run(data: Path, worker: str) -> None:
     """The real supervisor, with the worker below."""
     from runner.__main__ import _listen_for_signals
-    from runner.intake import Intake
+    from runner.job_source import Intake
     from runner.status_board import StatusBoard
     from runner.supervisor import Supervisor
     from runner.wake import WakePipe
 
     settings = Settings.from_environment({"CYBERIMAGE_DATA": str(data), "CYBERIMAGE_RESERVE_MB": "0"})
-    spool = Spool(data)
+    spool = Spool(Layout(data))
     catalog = Catalog.load(REPOSITORY / "models.toml", REPOSITORY / "models")
     wake = WakePipe()
     requests = _listen_for_signals(wake)
@@ -202,18 +203,18 @@ class _UnsyncedSpool(Spool):
 
 def _claim_by_inotify(data: Path) -> None:
     """The least that can be done: the kernel's event, and a rename."""
-    spool = Spool(data)
+    spool = Spool(Layout(data))
     library = ctypes.CDLL(None, use_errno=True)
     descriptor = library.inotify_init1(0)
     moved_to = 0x80
-    library.inotify_add_watch(descriptor, os.fsencode(spool.root / "pending"), moved_to)
+    library.inotify_add_watch(descriptor, os.fsencode(spool.layout.spool / "pending"), moved_to)
     with (data / "claims").open("w", encoding="utf-8") as claims:
         claims.write("ready\n")
         claims.flush()
         while True:
             events = os.read(descriptor, 65536)
             for name in _names(events):
-                os.rename(spool.root / "pending" / name, spool.root / "processing" / name)
+                os.rename(spool.layout.spool / "pending" / name, spool.layout.spool / "processing" / name)
                 _say(claims, name.removesuffix(".json"))
 
 
@@ -242,7 +243,7 @@ def main() -> None:
         case "unsynced-worker":
             _work(data, _UnsyncedSpool(data))
         case "worker":
-            _work(data, Spool(data))
+            _work(data, Spool(Layout(data)))
         case "inotify":
             _claim_by_inotify(data)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from core.layout import Layout
 from jobs import runner_status
 from jobs.catalog import Catalog
 from jobs.requests import RequestValidator
@@ -65,7 +66,7 @@ class Desk:
     """A data directory with a real runner on it."""
 
     def __init__(self, folder: Path) -> None:
-        self.spool = Spool(folder / "data")
+        self.spool = Spool(Layout(folder / "data"))
         self.spool.prepare()
         catalog = Catalog.load(REPOSITORY / "models.toml", folder)
         self._validator = RequestValidator(catalog, prompt_limit=500)
@@ -74,7 +75,7 @@ class Desk:
     def runner(self) -> Iterator[None]:
         """A runner whose worker leaves soon."""
         environment = os.environ | {
-            "CYBERIMAGE_DATA": str(self.spool.data),
+            "CYBERIMAGE_DATA": str(self.spool.layout.data),
             "CYBERIMAGE_IDLE_SECONDS": str(IDLE_SECONDS),
             "CYBERIMAGE_RESERVE_MB": "0",
             "CYBERIMAGE_LOG_LEVEL": "warning",
@@ -97,12 +98,12 @@ class Desk:
 
     def has_no_worker(self) -> bool:
         """Whether the runner lives and waits without a worker process."""
-        status = runner_status.read(self.spool.data)
+        status = runner_status.read(self.spool.layout.data)
         return status is not None and status.state is RunnerState.IDLE and status.worker_pid is None
 
     def has_worker(self) -> bool:
         """Whether there is a worker process."""
-        status = runner_status.read(self.spool.data)
+        status = runner_status.read(self.spool.layout.data)
         return status is not None and status.worker_pid is not None
 
     def has_reached(self, job: Job, phase: Phase, step: int = 0) -> bool:

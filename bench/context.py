@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.generate_data import Generator
-from outputs.maintenance import repair
+from service.maintenance import repair
 
 
 @dataclass

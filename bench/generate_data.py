@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from core.layout import Layout
 from jobs import ids
 from jobs.schema import EffectiveSettings, Job, JobError, State, encode
 from jobs.spool import Spool
@@ -63,7 +64,7 @@ class Generator:
     """Writes jobs and images into a data directory. The same `seed` gives the same prompts."""
 
     def __init__(self, data: Path, *, per_day: int = JOBS_PER_DAY, seed: int = 1, now: float | None = None) -> None:
-        self.spool = Spool(data)
+        self.spool = Spool(Layout(data))
         self._per_day = per_day
         self._chance = random.Random(seed)
         self._now = time.time() if now is None else now
@@ -79,7 +80,7 @@ class Generator:
         rare = set(self._chance.sample(range(jobs), min(10, jobs)))
         for number, job in enumerate(self._jobs(jobs, rare)):
             state = State.FAILED if number % 20 == 7 else State.COMPLETED
-            (self.spool.root / state / f"{job.id}.json").write_bytes(encode(_finished(job, state)))
+            (self.spool.layout.spool / state / f"{job.id}.json").write_bytes(encode(_finished(job, state)))
             if images and state is State.COMPLETED:
                 self._write_image(job)
         if self._source is not None:
@@ -90,7 +91,7 @@ class Generator:
         made = []
         for _ in range(jobs):
             job = self._job(self.spool.clock.issue(), "a castle")
-            (self.spool.root / State.PENDING / f"{job.id}.json").write_bytes(encode(job))
+            (self.spool.layout.spool / State.PENDING / f"{job.id}.json").write_bytes(encode(job))
             made.append(job)
         return made
 
@@ -129,7 +130,7 @@ class Generator:
 
     def _write_image(self, job: Job) -> None:
         name = ids.image_id(job.order, 1)
-        folder = self.spool.outputs / ids.image_folder(name)
+        folder = self.spool.layout.outputs / ids.image_folder(name)
         folder.mkdir(parents=True, exist_ok=True)
         os.link(self._link_source(), folder / f"{name}.png")
         (folder / f"{name}.json").write_bytes(encode(self._sidecar(job, name)))
@@ -138,7 +139,7 @@ class Generator:
         if self._source is None or self._links >= _LINKS_PER_FILE:
             if self._source is not None:
                 self._source.unlink()
-            self._source = self.spool.temporary / f"{os.getpid()}-picture"
+            self._source = self.spool.layout.temporary / f"{os.getpid()}-picture"
             self._source.write_bytes(self._png)
             self._links = 0
         self._links += 1

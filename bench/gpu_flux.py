@@ -140,11 +140,11 @@ def draw(name: str, shape: Shape, wanted_device: str, rounds: int) -> dict[str, 
     """Prepare a pipeline with one option, draw a first time and then some more; answers the figures."""
     import torch
 
-    from runner import host_memory, loading, memory_plan
-    from runner.devices import choose
-    from runner.generation import ImageRequest, generate
-    from runner.pipelines import need_of
-    from runner.weights import ModelFiles
+    from engine.local import host_memory, loading, memory_plan
+    from engine.local.devices import choose
+    from engine.local.generation import ImageRequest, generate
+    from engine.local.pipelines import need_of
+    from engine.local.weights import ModelFiles
 
     device, entry = choose(wanted_device), OPTIONS[name]
     room = memory_plan.Room(is_gpu=device.is_cuda, device_free=device.memory()[0], host_free=host_memory.available())

@@ -18,9 +18,10 @@ from bench.context import Context
 from bench.generate_data import COMMON_WORD, RARE_WORD
 from bench.load import Load
 from bench.results import Row, at_least, at_most
+from core.layout import Layout
 from jobs.schema import State
 from jobs.spool import Spool
-from outputs.maintenance import image_index
+from tests.indexes import image_index
 
 Measure = Callable[[], Load]
 
@@ -85,7 +86,7 @@ def status(context: Context) -> list[Row]:
 
 
 def _status_url(base: str, data: Path) -> str:
-    job_id = max(Spool(data).ids(State.COMPLETED))
+    job_id = max(Spool(Layout(data)).ids(State.COMPLETED))
     return f"{base}/api/status/{job_id}"
 
 

@@ -17,14 +17,15 @@ from bench import arrivals, huey_partner
 from bench.context import Context
 from bench.generate_data import Generator
 from bench.results import Row, at_least, at_most
+from core.layout import Layout
 from jobs.catalog import Catalog
 from jobs.claims import claim
-from jobs.drops import Adopter
+from jobs.drops.adopter import Adopter
 from jobs.pending import PendingQueue
 from jobs.requests import RequestValidator
 from jobs.schema import State
 from jobs.spool import Spool
-from outputs.maintenance import image_index, job_index
+from tests.indexes import image_index, job_index
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -161,7 +162,7 @@ def _heap_seconds(context: Context, depth: int) -> float:
     expected = [job.id for job in generator.pending(depth)]
     queue = PendingQueue(generator.spool)
     queue.refresh()
-    lock = FileLock(generator.spool.root / "locks" / "all.lock")
+    lock = FileLock(generator.spool.layout.spool / "locks" / "all.lock")
     taken: list[str] = []
 
     def run() -> None:
@@ -181,8 +182,8 @@ def _naive_seconds(context: Context, depth: int) -> float:
     generator = Generator(context.fresh("claim"))
     generator.spool.prepare(create_anyway=True)
     expected = [f"{job.id}.json" for job in generator.pending(depth)]
-    pending, processing = generator.spool.root / "pending", generator.spool.root / "processing"
-    lock = FileLock(generator.spool.root / "locks" / "all.lock")
+    pending, processing = generator.spool.layout.spool / "pending", generator.spool.layout.spool / "processing"
+    lock = FileLock(generator.spool.layout.spool / "locks" / "all.lock")
     taken: list[str] = []
 
     def run() -> None:
@@ -209,8 +210,8 @@ def _huey(context: Context) -> list[Row]:
     for name in ("SqliteHuey", "FileHuey"):
         put, get = huey_partner.rates(name, context.fresh("huey"), depth=1000, amount=amount)
         found[name] = f"{name} {put:.0f} / {get:.0f}"
-    spool = Spool(context.fresh("claim"))
-    generator = Generator(spool.data)
+    spool = Spool(Layout(context.fresh("claim")))
+    generator = Generator(spool.layout.data)
     spool.prepare(create_anyway=True)
     jobs = [generator._job(spool.clock.issue(), "a castle") for _ in range(amount)]
     put = amount / timed(lambda: [spool.submit(job) for job in jobs])
@@ -222,11 +223,11 @@ def _huey(context: Context) -> list[Row]:
 def adopting(context: Context) -> list[Row]:
     """Dropped files become jobs."""
     amount = 15_000 if context.size >= 100_000 else 1_000
-    spool = Spool(context.fresh("adopt"), max_pending=100_000)
+    spool = Spool(Layout(context.fresh("adopt")), max_pending=100_000)
     spool.prepare(create_anyway=True)
     body = b'{"model_id": "demo", "prompt": "a castle on a hill"}'
     for number in range(amount):
-        (spool.incoming / f"drop-{number:06}.json").write_bytes(body)
+        (spool.layout.incoming / f"drop-{number:06}.json").write_bytes(body)
     catalog = Catalog.load(REPOSITORY / "models.toml", REPOSITORY / "models")
     adopter = Adopter(spool, RequestValidator(catalog, prompt_limit=500), quiet_seconds=30)
     adopted = 0

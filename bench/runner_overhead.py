@@ -17,18 +17,19 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
+from core.layout import Layout
+from core.settings import Settings
+from engine.local.devices import choose
+from engine.local.pipelines import Pipelines
+from engine.local.previews import Previews
 from jobs.catalog import Catalog, Limits, ModelEntry
 from jobs.requests import RequestValidator
 from jobs.schema import Job
-from jobs.settings import Settings
 from jobs.spool import Spool
 from outputs.store import ImageStore
 from runner import progress_reporter
-from runner.devices import choose
 from runner.job_run import Workshop
 from runner.messages import Event, Loading
-from runner.pipelines import Pipelines
-from runner.previews import Previews
 from runner.stop_switch import StopSwitch
 from runner.worker import Worker
 
@@ -67,19 +68,19 @@ class Desk:
             id=str(weights), local=True, description="measured", limits=Limits(min_side=16, size_multiple=8)
         )
         self.catalog = Catalog({self.model: entry}, self.model, folder, folder)
-        self.spool = Spool(folder / "data")
+        self.spool = Spool(Layout(folder / "data"))
         self.spool.prepare()
         self.pipelines = Pipelines(self.catalog, choose("auto"))
         self.pipeline = self.pipelines.load(self.model, side * side).pipeline
         self._waiting: list[str] = []
         self.loads = 0
         workshop = Workshop(
-            settings=Settings(data=self.spool.data),
+            settings=Settings(data=self.spool.layout.data),
             catalog=self.catalog,
-            store=ImageStore(self.spool.outputs, self.spool.temporary),
+            store=ImageStore(self.spool.layout),
             device=choose("auto"),
             pipelines=self.pipelines,
-            previews=Previews(self.spool.data / "previews", self.spool.temporary),
+            previews=Previews(self.spool.layout),
             stop=StopSwitch(),
             tell=self.tell,
         )

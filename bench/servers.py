@@ -94,7 +94,7 @@ def bare(folder: Path, *, kind: tuple[str, ...]) -> Iterator[Server]:
 #: Threads, so that syncs overlap: the best that bare Falcon does with them.
 THREADS = ("--worker-class", "gthread", "--threads", "8")
 #: The worker that our API uses.
-OUR_WORKER = ("--worker-class", "http_api.worker.Worker")
+OUR_WORKER = ("--worker-class", "http_api.server.worker.Worker")
 
 
 @contextmanager

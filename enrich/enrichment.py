@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from jobs.errors import InvalidRequest
+from core.errors import InvalidRequest
 
 Source = Literal["built-in", "openai"]
 

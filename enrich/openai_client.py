@@ -11,10 +11,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from core.errors import SettingsError
 from enrich.answers import UnusableAnswer, prompt_in
 from enrich.enrichment import Enricher, Enrichment, check_request
 from enrich.styles import load_styles
-from jobs.errors import SettingsError
 
 if TYPE_CHECKING:
     import ssl

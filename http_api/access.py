@@ -18,8 +18,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from jobs.errors import SettingsError
-from jobs.settings import Settings
+from core.errors import SettingsError
+from core.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -12,40 +12,41 @@ import msgspec
 from falcon import Request, Response
 from falcon.media import JSONHandler
 
-from http_api import blocking, errors
-from http_api.acceptance import Acceptance
+from core.settings import Settings
 from http_api.access import KeyFile, check_exposure
-from http_api.enrich_resource import EnrichResource
-from http_api.event_resource import EventResource
-from http_api.gallery_resource import GalleryResource
-from http_api.generate_resource import GenerateResource
-from http_api.guards import HostGuard, KeyGuard
-from http_api.health_resource import LiveResource, ReadyResource
-from http_api.image_resource import ImageResource, MetadataResource, PngResource, ThumbnailResource
-from http_api.job_look import Looker
-from http_api.job_resource import CancelResource, JobListResource, PreviewResource, RetryResource
-from http_api.metrics_resource import MetricsResource
-from http_api.middleware import RequestId, RequestLog, SafetyHeaders, SameSiteOnly
-from http_api.model_resource import ModelResource
-from http_api.openapi_resource import OpenApiResource
-from http_api.page_resource import PageResource
-from http_api.parts import Parts, assemble
-from http_api.queue_resource import QueueResource, ResetQueueResource
-from http_api.status_resource import StatusResource
-from http_api.watch import JobWatcher
-from jobs.settings import Settings
-from outputs.maintenance import INTERVAL, Maintenance
+from http_api.api.description import OpenApiResource
+from http_api.api.enrich import EnrichResource
+from http_api.api.events import EventResource
+from http_api.api.gallery import GalleryResource
+from http_api.api.generate import GenerateResource
+from http_api.api.health import LiveResource, ReadyResource
+from http_api.api.images import ImageResource, MetadataResource, PngResource, ThumbnailResource
+from http_api.api.jobs import CancelResource, JobListResource, PreviewResource, RetryResource
+from http_api.api.metrics import MetricsResource
+from http_api.api.models import ModelResource
+from http_api.api.page import PageResource
+from http_api.api.queue import QueueResource, ResetQueueResource
+from http_api.api.rendering import StatusRenderer
+from http_api.api.status import StatusResource
+from http_api.server import blocking, errors, stopping
+from http_api.server.guards import HostGuard, KeyGuard
+from http_api.server.middleware import RequestId, RequestLog, SafetyHeaders, SameSiteOnly
+from service.maintenance import INTERVAL, Maintenance
+from service.services import Services, build_services
+from service.snapshot_reader import SnapshotReader
+from service.submit import Submitter
+from service.watch import JobWatcher
 
 App = falcon.App[Request, Response]
 
 
-def create_app(parts: Parts) -> App:
-    """The WSGI application over these parts."""
-    app: App = falcon.App(middleware=_middleware(parts.settings))
+def create_app(services: Services) -> App:
+    """The WSGI application over these services."""
+    app: App = falcon.App(middleware=_middleware(services.settings))
     app.req_options.strip_url_path_trailing_slash = True
     app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=msgspec.json.encode)
     errors.register(app)
-    _add_routes(app, parts)
+    _add_routes(app, services)
     return app
 
 
@@ -55,31 +56,32 @@ def _middleware(settings: Settings) -> list[Any]:
     return [RequestId(), RequestLog(), SafetyHeaders(), SameSiteOnly(), *guards]
 
 
-def _add_routes(app: App, parts: Parts) -> None:
-    looker = Looker(parts)
-    watcher = JobWatcher(parts.spool, looker)
-    acceptance = Acceptance(parts)
-    app.add_route("/api/models", ModelResource(parts.catalog, parts.settings.data))
-    app.add_route("/api/generate", GenerateResource(parts.validator, acceptance))
-    app.add_route("/api/status/{job_id}", StatusResource(looker, watcher))
-    app.add_route("/api/get_image/{image_id}", PngResource(parts.store))
-    app.add_route("/api/image/{image_id}", ImageResource(parts.store))
-    app.add_route("/api/image/{image_id}/metadata", MetadataResource(parts.store))
-    app.add_route("/api/image/{image_id}/thumbnail", ThumbnailResource(parts.store, parts.spool.temporary))
-    app.add_route("/api/queue", QueueResource(parts.jobs))
-    app.add_route("/api/reset_queue", ResetQueueResource(parts.spool, parts.settings))
-    app.add_route("/api/gallery", GalleryResource(parts.images))
-    app.add_route("/api/enrich", EnrichResource(parts.enricher, parts.settings.prompt_limit))
-    app.add_route("/api/jobs", JobListResource(parts.jobs))
-    app.add_route("/api/jobs/{job_id}/events", EventResource(watcher))
-    app.add_route("/api/jobs/{job_id}/preview", PreviewResource(parts.spool))
-    app.add_route("/api/jobs/{job_id}/cancel", CancelResource(parts.spool))
-    app.add_route("/api/jobs/{job_id}/retry", RetryResource(parts, acceptance))
+def _add_routes(app: App, services: Services) -> None:
+    reader = SnapshotReader(services)
+    watcher = JobWatcher(services.spool, reader, stopping.is_stopping)
+    renderer = StatusRenderer()
+    submitter, proxies = Submitter(services), services.settings.trusted_proxies
+    app.add_route("/api/models", ModelResource(services.catalog, services.settings.data))
+    app.add_route("/api/generate", GenerateResource(services.validator, submitter, proxies))
+    app.add_route("/api/status/{job_id}", StatusResource(reader, watcher, renderer))
+    app.add_route("/api/get_image/{image_id}", PngResource(services.store))
+    app.add_route("/api/image/{image_id}", ImageResource(services.store))
+    app.add_route("/api/image/{image_id}/metadata", MetadataResource(services.store))
+    app.add_route("/api/image/{image_id}/thumbnail", ThumbnailResource(services.store))
+    app.add_route("/api/queue", QueueResource(services.jobs))
+    app.add_route("/api/reset_queue", ResetQueueResource(services.spool, services.settings))
+    app.add_route("/api/gallery", GalleryResource(services.images))
+    app.add_route("/api/enrich", EnrichResource(services.enricher, services.settings.prompt_limit))
+    app.add_route("/api/jobs", JobListResource(services.jobs))
+    app.add_route("/api/jobs/{job_id}/events", EventResource(watcher, renderer))
+    app.add_route("/api/jobs/{job_id}/preview", PreviewResource(services.spool))
+    app.add_route("/api/jobs/{job_id}/cancel", CancelResource(services.spool))
+    app.add_route("/api/jobs/{job_id}/retry", RetryResource(submitter, proxies))
     app.add_route("/api/openapi.json", OpenApiResource())
     app.add_route("/docs", PageResource(fixed="docs.html"))
     app.add_route("/health/live", LiveResource())
-    app.add_route("/health/ready", ReadyResource(parts))
-    app.add_route("/metrics", MetricsResource(parts))
+    app.add_route("/health/ready", ReadyResource(services))
+    app.add_route("/metrics", MetricsResource(services))
     app.add_route("/", PageResource(fixed="index.html"))
     app.add_route("/static/{name}", PageResource())
 
@@ -88,12 +90,12 @@ def get_app() -> App:
     """The application for gunicorn, with settings from the environment; called once in each worker process."""
     settings = Settings.from_environment()
     check_exposure(settings)
-    parts = assemble(settings)
-    parts.spool.prepare(create_anyway=settings.create_data)
-    maintenance = Maintenance(settings.data)
+    services = build_services(settings)
+    services.spool.prepare(create_anyway=settings.create_data)
+    maintenance = Maintenance(services)
     maintenance.tick()
     threading.Thread(target=partial(_maintain, maintenance), name="maintenance", daemon=True).start()
-    return create_app(parts)
+    return create_app(services)
 
 
 def _maintain(maintenance: Maintenance) -> None:

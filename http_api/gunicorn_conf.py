@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from core.errors import CyberImageError
+from core.settings import Settings
 from http_api.access import check_exposure
-from http_api.parts import open_spool
-from jobs.errors import CyberImageError
-from jobs.settings import Settings
+from service.data import open_data
 
 #: sysexits.h: the configuration is wrong; a restart would not help.
 EX_CONFIG = 78
@@ -34,7 +34,7 @@ _shared_memory = Path("/dev/shm")  # noqa: S108
 
 bind = f"[{_chosen.host}]:{_chosen.port}" if ":" in _chosen.host else f"{_chosen.host}:{_chosen.port}"
 workers = _chosen.web_workers
-worker_class = "http_api.worker.Worker"
+worker_class = "http_api.server.worker.Worker"
 worker_connections = 2000
 preload_app = False
 proc_name = "cyberimage-api"
@@ -58,13 +58,13 @@ limit_request_field_size = 8190
 forwarder_headers = ""
 control_socket_disable = True
 
-logger_class = "http_api.worker.ServerLog"
+logger_class = "http_api.server.worker.ServerLog"
 loglevel = _chosen.log_level
 accesslog = None
 logconfig_dict: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "jobs.log.LineFormatter"}},
+    "formatters": {"line": {"()": "core.log.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"level": loglevel.upper(), "handlers": ["stderr"]},
     "loggers": {"gunicorn.error": {"propagate": True}, "gunicorn.access": {"propagate": False}},
@@ -75,7 +75,7 @@ def on_starting(server: Any) -> None:
     """Refuse to start on a data directory that is not ours, before there are any workers."""
     try:
         check_exposure(_chosen)
-        open_spool(_chosen).prepare(create_anyway=_chosen.create_data)
+        open_data(_chosen).spool.prepare(create_anyway=_chosen.create_data)
     except (CyberImageError, OSError) as error:
         server.log.error("%s", error)
         sys.exit(EX_CONFIG)

@@ -9,12 +9,12 @@ from typing import Any, Final
 import msgspec
 
 from enrich.enricher import STYLES
-from http_api import answers
-from http_api.enrich_resource import EnrichRequest
-from http_api.gallery_resource import MAX_LIMIT as GALLERY_LIMIT
-from http_api.job_resource import MAX_LIMIT as JOBS_LIMIT
-from http_api.job_resource import STATUSES
-from http_api.status_resource import MAX_WAIT
+from http_api.api import answers
+from http_api.api.enrich import EnrichRequest
+from http_api.api.gallery import MAX_LIMIT as GALLERY_LIMIT
+from http_api.api.jobs import MAX_LIMIT as JOBS_LIMIT
+from http_api.api.jobs import STATUSES
+from http_api.api.status import MAX_WAIT
 from jobs.schema import GenerateRequest
 
 _Schema = dict[str, Any]

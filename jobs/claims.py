@@ -13,11 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from jobs import files
-from jobs.crash_points import point
+from core import files
+from core.failpoints import point
+from core.locks import ExclusiveLock
 from jobs.errors import LostClaim
 from jobs.ids import is_job_id, timestamp
-from jobs.locks import ExclusiveLock
 from jobs.schema import Job, JobError, Progress, State
 from jobs.spool import Spool
 
@@ -128,7 +128,7 @@ def claim(spool: Spool, job_id: str, *, timeout: float = 1.0) -> Claim | None:
 
     A prober may hold the lock for an instant, hence the `timeout` (seconds).
     """
-    lock = ExclusiveLock(spool.lock_path(job_id))
+    lock = ExclusiveLock(spool.layout.lock(job_id))
     if not lock.acquire(timeout=timeout):
         return None
     point("claim.locked")
@@ -167,7 +167,7 @@ def recover(
     killed in: each step leaves a state that the next recovery understands. `error` says why its holder
     died, where the caller knows.
     """
-    lock = ExclusiveLock(spool.lock_path(job_id))
+    lock = ExclusiveLock(spool.layout.lock(job_id))
     if not lock.acquire(timeout=0):
         return None
     point("recover.locked")
@@ -241,9 +241,9 @@ def sweep(spool: Spool) -> int:
 
     Answers how many files. Safe at any time: whatever a living process holds is spared.
     """
-    removed = files.sweep(spool.temporary)
-    for folder in ("locks", "progress", "cancel"):
-        for path in (spool.root / folder).iterdir():
+    removed = files.sweep(spool.layout.temporary)
+    for folder in (spool.layout.locks, spool.layout.progress, spool.layout.cancel):
+        for path in folder.iterdir():
             job_id = path.name.removesuffix(".lock").removesuffix(".json").removesuffix(".webp")
             if is_job_id(job_id) and not _is_living(spool, job_id):
                 removed += _sweep_ended(spool, job_id)
@@ -252,7 +252,7 @@ def sweep(spool: Spool) -> int:
 
 def _sweep_ended(spool: Spool, job_id: str) -> bool:
     """Forget a job that has ended, unless somebody is about to publish it."""
-    lock = ExclusiveLock(spool.lock_path(job_id))
+    lock = ExclusiveLock(spool.layout.lock(job_id))
     if not lock.acquire():
         return False
     if not _is_living(spool, job_id):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid5
 
-from jobs.locks import locked_counter
+from core.locks import locked_counter
 
 JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 ORDER: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)

@@ -10,11 +10,11 @@ import msgspec
 from msgspec import UNSET
 from msgspec import inspect as inspect_types
 
+from core.errors import InvalidRequest
+from core.strict_json import parse_object, shorten, shown
 from jobs.catalog import Catalog, Limits, ModelEntry
-from jobs.errors import InvalidRequest
 from jobs.ids import timestamp
 from jobs.schema import DroppedRequest, EffectiveSettings, GenerateRequest, Job, RequestSettings
-from jobs.strict_json import parse_object, shorten, shown
 
 #: Seeds drawn by us stay below 2**32: easy to read aloud, and safe in JavaScript clients.
 _DRAWN_SEEDS: Final = 2**32

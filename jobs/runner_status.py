@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from jobs import files
-from jobs.locks import is_locked
+from core import files
+from core.locks import is_locked
 from jobs.schema import encode
 
 HEARTBEAT_SECONDS: Final = 5.0

@@ -18,14 +18,15 @@ from typing import Final, Protocol
 
 import msgspec
 
-from jobs import data_directory, files, locks
-from jobs.crash_points import point
-from jobs.errors import CorruptJob, DuplicateJob, JobNotFound, StorageUnavailable
+from core import data_directory, files, locks
+from core.errors import StorageUnavailable
+from core.failpoints import point
+from core.layout import Layout
+from jobs.capacity import Room
+from jobs.errors import CorruptJob, DuplicateJob, JobNotFound
 from jobs.ids import OrderClock, is_job_id, is_order, timestamp
-from jobs.room import Room
 from jobs.schema import FINAL_STATES, Job, JobError, Progress, State, encode
 
-_FOLDERS: Final = ("incoming", *State, "rejected", "progress", "cancel", "bell", "tmp")
 #: Look-ups go the way that jobs move, so a job that moves meanwhile is met again further on.
 _LIFE: Final = (State.PENDING, State.PROCESSING, *FINAL_STATES)
 #: A recovery moves a job backwards, past a reader that looks forwards; hence a second round.
@@ -68,23 +69,15 @@ class Spool:
 
     def __init__(
         self,
-        data: Path,
+        layout: Layout,
         *,
         max_pending: int = 10_000,
         reserve_bytes: int = 0,
         observer: Observer | None = None,
     ) -> None:
-        self.data = data
-        self.root = data / "spool"
-        #: For paths on the way of every request; joining Path objects costs more than opening a file.
-        self._root = str(self.root)
-        self.outputs = data / "outputs"
-        self.temporary = self.root / "tmp"
-        self.incoming = self.root / "incoming"
-        self.rejected = self.root / "rejected"
-        self.bell = self.root / "bell"
-        self.clock = OrderClock(self.root / "order")
-        self.room = Room(self.root / State.PENDING, max_pending=max_pending, reserve_bytes=reserve_bytes)
+        self.layout = layout
+        self.clock = OrderClock(layout.order)
+        self.room = Room(Path(layout.state(State.PENDING)), max_pending=max_pending, reserve_bytes=reserve_bytes)
         self._observer = observer
         self._ended: dict[str, State] = {}
 
@@ -92,16 +85,15 @@ class Spool:
 
     def prepare(self, *, create_anyway: bool = False) -> None:
         """Make the directories that are missing; raises DataDirectoryError (see `data_directory.prepare`)."""
-        folders = [*(self.root / name for name in _FOLDERS), self.outputs]
-        data_directory.prepare(self.data, folders, create_anyway=create_anyway)
-        (self.root / "locks").mkdir(mode=0o700, exist_ok=True)
+        data_directory.prepare(self.layout, self.layout.folders(tuple(State)), create_anyway=create_anyway)
+        self.layout.locks.mkdir(mode=0o700, exist_ok=True)
         self._restore_clock()
 
     def _restore_clock(self) -> None:
         """Make new orders sort after all that are known: a power cut may have set the unsynced counter back."""
         latest = ""
         for state in State:
-            with os.scandir(f"{self._root}/{state}") as entries:
+            with os.scandir(self.layout.state(state)) as entries:
                 for entry in entries:
                     # Compared first: every start comes here, and few of a million names are greater than all before.
                     if entry.name > latest and entry.name.endswith(".json") and is_order(entry.name[:-5]):
@@ -118,24 +110,7 @@ class Spool:
     def _file(self, state: State, job_id: str) -> str:
         if not is_job_id(job_id):
             raise JobNotFound(job_id)
-        return f"{self._root}/{state}/{job_id}.json"
-
-    def lock_path(self, job_id: str) -> Path:
-        """The lock file of a job."""
-        if not is_job_id(job_id):
-            raise JobNotFound(job_id)
-        return Path(f"{self._root}/locks/{job_id}.lock")
-
-    def progress_path(self, job_id: str) -> Path:
-        """The progress file of a job, which need not be there."""
-        return Path(f"{self._root}/progress/{job_id}.json")
-
-    def preview_path(self, job_id: str) -> Path:
-        """The preview of a job, which need not be there."""
-        return self.root / "progress" / f"{job_id}.webp"
-
-    def _cancel_path(self, job_id: str) -> Path:
-        return Path(f"{self._root}/cancel/{job_id}")
+        return self.layout.job(state, job_id)
 
     # --- Reading ------------------------------------------------------------------------------
 
@@ -176,7 +151,7 @@ class Spool:
 
     def ids(self, state: State) -> Iterator[str]:
         """The ids in a state, in no order."""
-        with os.scandir(f"{self._root}/{state}") as entries:
+        with os.scandir(self.layout.state(state)) as entries:
             for entry in entries:
                 name = entry.name
                 if name.endswith(".json") and is_job_id(name[:-5]):
@@ -185,7 +160,7 @@ class Spool:
     def progress(self, job: Job) -> Progress | None:
         """How far the current attempt is; None where nothing (or nothing readable, or an old attempt's) is known."""
         try:
-            progress = msgspec.json.decode(files.read(self.progress_path(job.id)), type=Progress)
+            progress = msgspec.json.decode(files.read(self.layout.progress_of(job.id)), type=Progress)
         except (OSError, ValueError):
             return None
         return progress if progress.attempt == job.attempts else None
@@ -193,21 +168,21 @@ class Spool:
     def preview(self, job_id: str) -> bytes | None:
         """A small WebP of the image in hand; None where there is none."""
         try:
-            return files.read(self.preview_path(job_id))
+            return files.read(self.layout.preview_of(job_id))
         except (OSError, ValueError):
             return None
 
     def preview_version(self, job_id: str) -> str | None:
         """A word that changes with the preview; None where there is none."""
         try:
-            status = os.stat(self.preview_path(job_id))
+            status = os.stat(self.layout.preview_of(job_id))
         except FileNotFoundError:
             return None
         return f"{status.st_mtime_ns:x}"
 
     def is_stalled(self, job_id: str) -> bool:
         """Whether no living process holds a job that is `processing`."""
-        return not locks.is_locked(self.lock_path(job_id))
+        return not locks.is_locked(self.layout.lock(job_id))
 
     # --- Submitting ---------------------------------------------------------------------------
 
@@ -227,7 +202,7 @@ class Spool:
         if self.exists(job.id):
             raise DuplicateJob(job.id)
         self.check_room()
-        lock = locks.ExclusiveLock(self.lock_path(job.id))
+        lock = locks.ExclusiveLock(self.layout.lock(job.id))
         if not self._acquired(lock):
             raise DuplicateJob(job.id)
         try:
@@ -253,7 +228,7 @@ class Spool:
 
     def ring(self) -> None:
         """Ring the doorbell of the runner. Only a hint: the runner scans anyway."""
-        files.ring(f"{self._root}/bell/ring")
+        files.ring(self.layout.doorbell)
 
     @staticmethod
     def _acquired(lock: locks.ExclusiveLock) -> bool:
@@ -263,7 +238,7 @@ class Spool:
     def _store_pending(self, job: Job, create: Callable[..., None]) -> None:
         with _storage_errors():
             try:
-                create(self._file(State.PENDING, job.id), encode(job), self.temporary, name="submit")
+                create(self._file(State.PENDING, job.id), encode(job), self.layout.temporary, name="submit")
             except FileExistsError as error:
                 raise DuplicateJob(job.id) from error
         self.room.taken()
@@ -278,8 +253,8 @@ class Spool:
         state, _ = self.find(job_id)
         if state.is_final:
             return state
-        files.replace(self._cancel_path(job_id), b"", self.temporary, name="cancel")
-        lock = locks.ExclusiveLock(self.lock_path(job_id))
+        files.replace(self.layout.cancel_request(job_id), b"", self.layout.temporary, name="cancel")
+        lock = locks.ExclusiveLock(self.layout.lock(job_id))
         if lock.acquire():
             try:
                 self._cancel_idle(job_id)
@@ -292,7 +267,7 @@ class Spool:
 
     def cancel_requested(self, job_id: str) -> bool:
         """Whether somebody asked to cancel this job."""
-        return self._cancel_path(job_id).exists()
+        return self.layout.cancel_request(job_id).exists()
 
     def _cancel_idle(self, job_id: str) -> None:
         state, job = self.find(job_id)
@@ -309,14 +284,14 @@ class Spool:
 
     def rewrite(self, job: Job, state: State) -> None:
         """Replace a job's file where it is."""
-        files.replace(self.path(state, job.id), encode(job), self.temporary, name="rewrite")
+        files.replace(self.path(state, job.id), encode(job), self.layout.temporary, name="rewrite")
         self._changed(job, state)
 
     def put_back(self, job: Job) -> None:
         """Return a processing job to `pending`."""
-        files.replace(self.path(State.PROCESSING, job.id), encode(job), self.temporary, name="put_back")
+        files.replace(self.path(State.PROCESSING, job.id), encode(job), self.layout.temporary, name="put_back")
         files.move(self.path(State.PROCESSING, job.id), self.path(State.PENDING, job.id), name="put_back.move")
-        self.preview_path(job.id).unlink(missing_ok=True)
+        self.layout.preview_of(job.id).unlink(missing_ok=True)
         self._changed(job, State.PENDING)
 
     def finish_cancelled(self, job: Job, state: State) -> Job:
@@ -331,7 +306,7 @@ class Spool:
             error=error,
             completed_at=timestamp(),
         )
-        files.replace(self.path(state, job.id), encode(done), self.temporary, name="final")
+        files.replace(self.path(state, job.id), encode(done), self.layout.temporary, name="final")
         return self.roll_forward(done, state)
 
     def roll_forward(self, job: Job, state: State) -> Job:
@@ -347,16 +322,24 @@ class Spool:
     def write_progress(self, job_id: str, progress: Progress) -> None:
         """Replace the progress of a processing job; not synced."""
         files.replace(
-            self.progress_path(job_id), msgspec.json.encode(progress), self.temporary, durable=False, name="progress"
+            self.layout.progress_of(job_id),
+            msgspec.json.encode(progress),
+            self.layout.temporary,
+            durable=False,
+            name="progress",
         )
 
     def write_preview(self, job_id: str, webp: bytes) -> None:
         """Replace the preview of a processing job; not synced."""
-        files.replace(self.preview_path(job_id), webp, self.temporary, durable=False, name="preview")
+        files.replace(self.layout.preview_of(job_id), webp, self.layout.temporary, durable=False, name="preview")
 
     def forget(self, job_id: str) -> None:
         """Remove what only a living job needs: progress, preview, and the request to cancel it."""
-        for path in (self.progress_path(job_id), self.preview_path(job_id), self._cancel_path(job_id)):
+        for path in (
+            self.layout.progress_of(job_id),
+            self.layout.preview_of(job_id),
+            self.layout.cancel_request(job_id),
+        ):
             path.unlink(missing_ok=True)
 
     def _changed(self, job: Job, state: State) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.errors import CyberImageError
+from core.errors import CyberImageError
 
 
 class ImageNotFound(CyberImageError):

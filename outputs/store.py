@@ -11,8 +11,10 @@ from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
-from jobs import files, ids
-from jobs.crash_points import point
+from core import files
+from core.failpoints import point
+from core.layout import Layout
+from jobs import ids
 from jobs.schema import Job, encode
 from outputs.errors import DamagedImage, ImageNotFound
 from outputs.sidecar import Sidecar
@@ -35,11 +37,10 @@ class Observer(Protocol):
 
 
 class ImageStore:
-    """The images below `outputs`. `temporary` is a directory on the same file system."""
+    """The images of one data directory."""
 
-    def __init__(self, outputs: Path, temporary: Path, observer: Observer | None = None) -> None:
-        self.outputs = outputs
-        self._temporary = temporary
+    def __init__(self, layout: Layout, observer: Observer | None = None) -> None:
+        self.layout = layout
         self._observer = observer
 
     def file_path(self, image_id: str) -> str:
@@ -53,7 +54,7 @@ class ImageStore:
 
     def path(self, image_id: str) -> Path:
         """The PNG file of an image."""
-        return self.outputs / self.file_path(image_id)
+        return Path(self.layout.image(self.file_path(image_id)))
 
     def sidecar_path(self, image_id: str) -> Path:
         """The sidecar of an image."""
@@ -63,8 +64,8 @@ class ImageStore:
         """Store an image durably: the PNG first, then the sidecar that makes it exist. Raises OSError."""
         path = self.path(sidecar.id)
         self._make_folder(path.parent)
-        files.replace(path, png, self._temporary, name="image")
-        files.replace(path.with_suffix(".json"), encode(sidecar), self._temporary, name="sidecar")
+        files.replace(path, png, self.layout.temporary, name="image")
+        files.replace(path.with_suffix(".json"), encode(sidecar), self.layout.temporary, name="sidecar")
         if self._observer is not None:
             self._observer.image_added(sidecar)
 
@@ -89,7 +90,7 @@ class ImageStore:
     def sidecar_bytes(self, image_id: str) -> bytes:
         """The sidecar's content; raises ImageNotFound, FileNotFoundError, ValueError (not a plain file)."""
         # A plain string: every image that is shown or indexed comes here, and Path costs more than the read.
-        return files.read(f"{self.outputs}/{self.file_path(image_id)[:-4]}.json")
+        return files.read(self.layout.image(f"{self.file_path(image_id)[:-4]}.json"))
 
     def images_of(self, job: Job) -> Iterator[Sidecar]:
         """The committed images of a job, in order of their number."""

@@ -8,21 +8,22 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from jobs import claims, log, runner_status
+from core import log
+from core.errors import DataDirectoryError, SettingsError
+from core.locks import ExclusiveLock
+from core.settings import Settings
+from jobs import claims, runner_status
 from jobs.catalog import Catalog
-from jobs.drops import Adopter
-from jobs.errors import CatalogError, DataDirectoryError, SettingsError
-from jobs.index import JobIndex
-from jobs.locks import ExclusiveLock
+from jobs.drops.adopter import Adopter
+from jobs.errors import CatalogError
 from jobs.requests import RequestValidator
-from jobs.settings import Settings
 from jobs.spool import Spool
-from outputs.store import ImageStore
-from runner.intake import Intake
+from runner.job_source import Intake
 from runner.status_board import StatusBoard
 from runner.supervisor import Supervisor
 from runner.wake import WakePipe
 from runner.worker_process import WORKER_COMMAND
+from service.data import Data, open_data
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,8 @@ def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
         settings = Settings.from_environment()
         log.configure(settings.log_level)
         catalog = Catalog.load(settings.catalog, settings.models)
-        spool = _prepared_spool(settings)
+        data = open_data(settings)
+        data.spool.prepare(create_anyway=settings.create_data)
     except (SettingsError, CatalogError, DataDirectoryError) as error:
         sys.stderr.write(f"{error}\n")
         return EX_CONFIG
@@ -47,22 +49,11 @@ def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
         sys.stderr.write(f"{_already_running(settings, device)}\n")
         return EX_TEMPFAIL
     try:
-        _sweep(spool)
-        _supervise(settings, catalog, spool, worker_command)
+        _sweep(data)
+        _supervise(settings, catalog, data.spool, worker_command)
     finally:
         lock.release()
     return 0
-
-
-def _prepared_spool(settings: Settings) -> Spool:
-    plain = Spool(settings.data)
-    plain.prepare(create_anyway=settings.create_data)
-    return Spool(
-        settings.data,
-        max_pending=settings.max_pending,
-        reserve_bytes=settings.reserve_megabytes << 20,
-        observer=JobIndex(plain.root / "index.sqlite3", plain),
-    )
 
 
 def _device_key(device: str) -> str:
@@ -81,12 +72,11 @@ def _already_running(settings: Settings, device: str) -> str:
     return f"A runner for this device already works on {settings.data}: {holder}."
 
 
-def _sweep(spool: Spool) -> None:
+def _sweep(data: Data) -> None:
     """Remove what crashed processes left, and PNGs of the last days that never got their sidecar."""
-    removed = claims.sweep(spool)
-    store = ImageStore(spool.outputs, spool.temporary)
-    for folder in sorted(spool.outputs.glob("[0-9]*/[0-9]*/[0-9]*"))[-2:]:
-        removed += store.sweep_orphans(folder)
+    removed = claims.sweep(data.spool)
+    for folder in sorted(data.layout.outputs.glob("[0-9]*/[0-9]*/[0-9]*"))[-2:]:
+        removed += data.store.sweep_orphans(folder)
     if removed:
         logger.info("Leftovers of crashed writers were removed.", extra={"files": removed})
 

@@ -15,19 +15,19 @@ import torch
 from PIL import ImageOps
 from PIL.Image import Resampling
 
+from core.settings import Settings
+from engine.local.devices import Device
+from engine.local.generation import GeneratedImage, ImageRequest, generate, scheduler_name
+from engine.local.pipelines import LoadedPipeline, Pipelines
+from engine.local.previews import JobPreviews, Previews
 from jobs import ids
 from jobs.catalog import Catalog, ModelEntry
 from jobs.claims import Claim
 from jobs.ids import timestamp
 from jobs.schema import MAX_SEED, Job, Phase
-from jobs.settings import Settings
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
-from runner.devices import Device
-from runner.generation import GeneratedImage, ImageRequest, generate, scheduler_name
 from runner.messages import Event, Loaded, Loading, WarmingUp
-from runner.pipelines import LoadedPipeline, Pipelines
-from runner.previews import JobPreviews, Previews
 from runner.progress_reporter import ProgressReporter
 from runner.saving import ImageSaver
 from runner.stop_switch import StopSwitch

@@ -10,11 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from core.errors import SettingsError
+from core.settings import Settings
+from engine.local import weights
+from engine.local.model_store import ModelStore, PullFailed, size_of
 from jobs.catalog import Catalog
-from jobs.errors import CatalogError, SettingsError
-from jobs.settings import Settings
-from runner import weights
-from runner.model_store import ModelStore, PullFailed, size_of
+from jobs.errors import CatalogError
 
 console = Console()
 

@@ -123,7 +123,7 @@ class StatusBoard:
             return
         self._written, self._written_at = facts, now
         try:
-            runner_status.write(self._spool.data, self._spool.temporary, self._status(), name=self._name)
+            runner_status.write(self._spool.layout.data, self._spool.layout.temporary, self._status(), name=self._name)
         except OSError as error:
             logger.warning("The status file could not be written: %s", error)
 

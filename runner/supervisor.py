@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from core.settings import Settings
 from jobs import runner_status
 from jobs.runner_status import RunnerState
 from jobs.schema import JobError
-from jobs.settings import Settings
 from runner.crash_backoff import CrashBackoff
-from runner.intake import Intake
+from runner.job_source import Intake
 from runner.messages import Ended, Event, Leaving, Loaded, Ready, Run, Stop
 from runner.orphan import Orphan
 from runner.status_board import StatusBoard
@@ -54,7 +54,7 @@ class Supervisor:
         self._worker: WorkerProcess | None = None
         self._selector = selectors.DefaultSelector()
         self._backoff = CrashBackoff()
-        self._orphan = Orphan(runner_status.read(intake.spool.data), settings.stall_seconds)
+        self._orphan = Orphan(runner_status.read(intake.spool.layout.data), settings.stall_seconds)
         self._next_job: str | None = None
         self._is_ready = False
         self._is_leaving = False
@@ -68,7 +68,7 @@ class Supervisor:
         self._selector.register(self._wake, selectors.EVENT_READ)
         if self._intake.watcher is not None:
             self._selector.register(self._intake.watcher, selectors.EVENT_READ)
-        logger.info("The runner has started.", extra={"data": self._intake.spool.data})
+        logger.info("The runner has started.", extra={"data": self._intake.spool.layout.data})
         try:
             while not self._is_done():
                 self._turn()

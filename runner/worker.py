@@ -13,25 +13,24 @@ import time
 from math import prod
 from typing import Final
 
-from jobs import log
+from core import log
+from core.files import is_storage_error
+from core.layout import Layout
+from core.locks import ExclusiveLock
+from core.settings import Settings
+from engine.local import devices, faults
+from engine.local.pipelines import Pipelines, advice
+from engine.local.previews import Previews
 from jobs.catalog import Catalog
 from jobs.claims import Claim, claim, retry_or_fail
 from jobs.errors import CorruptJob, LostClaim
-from jobs.files import is_storage_error
-from jobs.index import JobIndex
-from jobs.locks import ExclusiveLock
 from jobs.schema import Job, JobError
-from jobs.settings import Settings
 from jobs.spool import Spool
-from outputs.index import ImageIndex
-from outputs.store import ImageStore
-from runner import devices, faults
 from runner.job_run import CancelRequested, JobRun, StopRequested, Workshop, thrift_of
 from runner.messages import Ended, Leaving, Outcome, Ready, Waiting
-from runner.pipelines import Pipelines, advice
-from runner.previews import Previews
 from runner.stop_switch import StopSwitch
 from runner.worker_channel import WorkerChannel
+from service.data import open_data
 
 logger = logging.getLogger(__name__)
 
@@ -172,10 +171,11 @@ def _size(job: Job) -> str:
     return f"{job.effective_settings.width}x{job.effective_settings.height}"
 
 
-def _own_device(device: devices.Device, spool: Spool, stop: StopSwitch, channel: WorkerChannel) -> ExclusiveLock | None:
+def _own_device(
+    device: devices.Device, layout: Layout, stop: StopSwitch, channel: WorkerChannel
+) -> ExclusiveLock | None:
     """The lock of the device, waited for while another worker (of a runner that was killed) still has it."""
-    name = f"device.{device.name.replace(':', '-')}.lock"
-    lock = ExclusiveLock(spool.root / "locks" / name)
+    lock = ExclusiveLock(layout.device_lock(device.name))
     while not lock.acquire(timeout=_RETRY_SECONDS):
         if stop.is_requested:
             return None
@@ -192,32 +192,26 @@ def main() -> None:
     settings = Settings.from_environment()
     log.configure(settings.log_level)
     catalog = Catalog.load(settings.catalog, settings.models)
-    spool = Spool(settings.data)
-    spool = Spool(settings.data, observer=JobIndex(settings.data / "spool" / "index.sqlite3", spool))
+    data = open_data(settings)
     # Compiled kernels outlive the worker, the container and /tmp.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.data / "cache" / "compiled"))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(data.layout.compiled))
     device = devices.choose(settings.device)
-    lock = _own_device(device, spool, stop, channel)
+    lock = _own_device(device, data.layout, stop, channel)
     if lock is None:
         return
     workshop = Workshop(
         settings=settings,
         catalog=catalog,
-        store=_store(spool),
+        store=data.store,
         device=device,
         pipelines=Pipelines(catalog, device),
-        previews=Previews(settings.data / "previews", spool.temporary) if settings.previews else None,
+        previews=Previews(data.layout) if settings.previews else None,
         stop=stop,
         tell=channel.tell,
     )
-    Worker(spool, workshop, channel).run()
+    Worker(data.spool, workshop, channel).run()
     logging.shutdown()
     os._exit(0)  # nothing is left to do but to tear torch down, which would keep the device for seconds
-
-
-def _store(spool: Spool) -> ImageStore:
-    store = ImageStore(spool.outputs, spool.temporary)
-    return ImageStore(spool.outputs, spool.temporary, observer=ImageIndex(spool.outputs / "index.sqlite3", store))
 
 
 if __name__ == "__main__":

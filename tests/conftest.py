@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from core.layout import Layout
 from jobs.catalog import Capabilities, Catalog, Defaults, Limits, ModelEntry
 from jobs.requests import RequestValidator
 from jobs.schema import Job
@@ -33,7 +34,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     """An empty, prepared spool."""
-    spool = Spool(tmp_path / "data")
+    spool = Spool(Layout(tmp_path / "data"))
     spool.prepare()
     return spool
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.layout import Layout
 from jobs import runner_status
 from jobs.catalog import Catalog
 from jobs.requests import RequestValidator
@@ -31,9 +32,9 @@ class RunnerDesk:
         self.catalog_path = folder / "models.toml"
         self.catalog_path.write_text(tiny_models.catalog_text(), encoding="utf-8")
         self.catalog = Catalog.load(self.catalog_path, weights)
-        self.spool = Spool(self.data)
+        self.spool = Spool(Layout(self.data))
         self.spool.prepare(create_anyway=True)  # the folder may be a file system that was just mounted
-        self.store = ImageStore(self.spool.outputs, self.spool.temporary)
+        self.store = ImageStore(self.spool.layout)
         self._validator = RequestValidator(self.catalog, prompt_limit=500)
 
     @classmethod
@@ -59,13 +60,13 @@ class RunnerDesk:
 
     def drop(self, name: str, prompt: str = "a castle") -> Path:
         """Write a job file with this id into the drop zone."""
-        path = self.spool.incoming / f"{name}.json"
+        path = self.spool.layout.incoming / f"{name}.json"
         path.write_text(json.dumps({"id": name, "model_id": "tiny-sd", "prompt": prompt}), encoding="utf-8")
         return path
 
     def wait_for_adoption(self, name: str) -> None:
         """Wait until a dropped file is a job, and gone."""
-        path = self.spool.incoming / f"{name}.json"
+        path = self.spool.layout.incoming / f"{name}.json"
         wait_until(lambda: self.spool.exists(name) and not path.exists(), PATIENCE, f"the drop {name} to be adopted")
 
     def runner(self, *, worker: str = "runner.worker", **settings: Any) -> Program:
@@ -134,7 +135,7 @@ class RunnerDesk:
 
     def pngs(self) -> list[Path]:
         """The image files."""
-        return sorted(self.spool.outputs.rglob("*.png"))
+        return sorted(self.spool.layout.outputs.rglob("*.png"))
 
 
 def is_running(pid: int) -> bool:

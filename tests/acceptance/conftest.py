@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.layout import Layout
 from jobs.spool import Spool
 from tests import programs
 from tests.programs import ApiProcess, Program
@@ -31,7 +32,7 @@ class Service:
 def data(tmp_path: Path) -> Path:
     """A prepared data directory."""
     directory = tmp_path / "data"
-    Spool(directory).prepare()
+    Spool(Layout(directory)).prepare()
     return directory
 
 

@@ -20,6 +20,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from core.layout import Layout
 from jobs import runner_status
 from jobs.spool import Spool
 from tests import programs, tiny_models, tiny_newer_models
@@ -93,7 +94,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "CYBERIMAGE_IDLE_SECONDS": "600",
     }
     data = folder / "data"
-    Spool(data).prepare()
+    Spool(Layout(data)).prepare()
     with programs.api(data, environment) as api, programs.runner(data, environment) as runner:
         yield Service(api, runner, data)
 

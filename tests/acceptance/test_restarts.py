@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 
+from core.layout import Layout
 from jobs.schema import State
 from jobs.spool import Spool
 from tests import programs
@@ -59,7 +60,7 @@ def test_a_killed_api_loses_no_job_that_it_acknowledged(data: Path) -> None:
     with programs.api(data) as api:
         ids = [submit(api) for _ in range(3)]
         api.kill_all()
-    spool = Spool(data)
+    spool = Spool(Layout(data))
     assert {spool.find(job_id)[0] for job_id in ids} == {State.PENDING}
     with programs.api(data) as api, programs.runner(data):
         for job_id in ids:

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
 
+from core.layout import Layout
+from core.locks import ExclusiveLock
 from jobs import runner_status
 from jobs.claims import Claim, claim
 from jobs.ids import timestamp
-from jobs.locks import ExclusiveLock
 from jobs.runner_status import RunnerState, RunnerStatus
 from jobs.schema import Job, Phase, Progress, State
 from jobs.spool import Spool
-from outputs.maintenance import image_index, job_index
 from outputs.store import ImageStore
+from tests.indexes import image_index, job_index
 from tests.sidecars import sidecar_of
 
 
@@ -26,15 +27,15 @@ class StandIn:
     """Does the worker's part on the data directory of a test."""
 
     def __init__(self, data: Path) -> None:
-        self.spool = Spool(data, observer=job_index(data))
-        self.store = ImageStore(self.spool.outputs, self.spool.temporary, image_index(data))
+        self.spool = Spool(Layout(data), observer=job_index(data))
+        self.store = ImageStore(self.spool.layout, image_index(data))
 
     def appear(self) -> None:
         """Be taken for a living runner that is busy, for as long as this process lives."""
-        self._lock = ExclusiveLock(runner_status.lock_path(self.spool.data, "cpu"))
+        self._lock = ExclusiveLock(runner_status.lock_path(self.spool.layout.data, "cpu"))
         assert self._lock.acquire()
         status = RunnerStatus(pid=os.getpid(), state=RunnerState.BUSY, started_at=timestamp(), updated_at=timestamp())
-        runner_status.write(self.spool.data, self.spool.temporary, status)
+        runner_status.write(self.spool.layout.data, self.spool.layout.temporary, status)
 
     def begin(self, job_id: str, step: int = 5) -> Claim:
         """Claim a job and report a step of its first image."""

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from jobs import crash_points
+from core import failpoints as crash_points
 from jobs.requests import RequestValidator
 from tests.faults.history import History
 from tests.faults.scenario import Life

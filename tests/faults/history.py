@@ -8,7 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from jobs import files, ids
+from core import files
+from core.layout import Layout
+from jobs import ids
 from jobs.schema import Job, State
 from jobs.spool import Spool
 from outputs.errors import DamagedImage, ImageNotFound
@@ -32,8 +34,8 @@ class History:
 
 def violations(data: Path, history: History, *, ended: bool) -> list[str]:
     """Every broken promise, in words. `ended` says that the last run came to its end."""
-    spool = Spool(data)
-    if not spool.root.exists():
+    spool = Spool(Layout(data))
+    if not spool.layout.spool.exists():
         return [f"{job_id} was accepted and the spool is gone" for job_id in history.about("accepted")]
     found = [*_unreadable(spool), *_lost(spool, history), *_broken_images(spool, history), *_vanished(spool)]
     return [*found, *_unfinished(spool, history)] if ended else found
@@ -42,7 +44,7 @@ def violations(data: Path, history: History, *, ended: bool) -> list[str]:
 def _states(spool: Spool) -> dict[str, list[State]]:
     places: dict[str, list[State]] = {}
     for state in State:
-        for path in (spool.root / state).glob("*.json"):
+        for path in (spool.layout.spool / state).glob("*.json"):
             places.setdefault(path.stem, []).append(state)
     return places
 
@@ -50,17 +52,17 @@ def _states(spool: Spool) -> dict[str, list[State]]:
 def _unreadable(spool: Spool) -> Iterator[str]:
     """P2: a visible file is whole."""
     for state in State:
-        for path in (spool.root / state).glob("*.json"):
+        for path in (spool.layout.spool / state).glob("*.json"):
             try:
                 msgspec.json.decode(path.read_bytes(), type=Job)
             except ValueError as error:
                 yield f"{state}/{path.name} is not whole: {error}"
-    for path in spool.outputs.rglob("*.json"):
+    for path in spool.layout.outputs.rglob("*.json"):
         try:
             msgspec.json.decode(path.read_bytes(), type=Sidecar)
         except ValueError as error:
             yield f"the sidecar {path.name} is not whole: {error}"
-    for path in spool.rejected.glob("*.reason.json"):
+    for path in spool.layout.rejected.glob("*.reason.json"):
         try:
             json.loads(path.read_bytes())
         except ValueError as error:
@@ -83,7 +85,7 @@ def _lost(spool: Spool, history: History) -> Iterator[str]:
 
 def _broken_images(spool: Spool, history: History) -> Iterator[str]:
     """P2 and P3: committed images are whole, stay, and are not drawn again; deleted ones are gone."""
-    store = ImageStore(spool.outputs, spool.temporary)
+    store = ImageStore(spool.layout)
     deleted = history.about("deleted")
     for image in deleted:
         try:
@@ -91,7 +93,7 @@ def _broken_images(spool: Spool, history: History) -> Iterator[str]:
             yield f"{image} was deleted and is back"
         except (ImageNotFound, DamagedImage):
             pass
-    for path in spool.outputs.rglob("img_*.json"):
+    for path in spool.layout.outputs.rglob("img_*.json"):
         if not store.is_committed(path.stem):
             yield f"{path.stem} has a sidecar and no whole PNG"
     for image in history.about("committed"):
@@ -107,7 +109,7 @@ def _broken_images(spool: Spool, history: History) -> Iterator[str]:
 def _job_of(spool: Spool, image: str) -> str | None:
     order = ids.image_order(image)
     for state in State:
-        for path in (spool.root / state).glob("*.json"):
+        for path in (spool.layout.spool / state).glob("*.json"):
             if json.loads(path.read_bytes()).get("order") == order:
                 return path.stem
     return None
@@ -120,10 +122,10 @@ def _vanished(spool: Spool) -> Iterator[str]:
         count = sources.count(prompt)
         if count > 1:
             yield f"{name} became {count} jobs"
-        if count == 0 and not (spool.incoming / name).exists():
+        if count == 0 and not (spool.layout.incoming / name).exists():
             yield f"{name} vanished"
     for name, content in scenario.REFUSED.items():
-        if (spool.incoming / name).exists():
+        if (spool.layout.incoming / name).exists():
             continue
         kept = _kept(spool, name, content)
         if not kept:
@@ -135,13 +137,13 @@ def _vanished(spool: Spool) -> Iterator[str]:
 def _kept(spool: Spool, name: str, content: bytes) -> list[Path]:
     """Where a refused file lies: under its name, or under a numbered one if a record had taken that."""
     stem, _, extension = name.partition(".")
-    homes = spool.rejected.glob(f"{stem}*.{extension}")
+    homes = spool.layout.rejected.glob(f"{stem}*.{extension}")
     return [path for path in homes if not path.name.endswith(".reason.json") and path.read_bytes() == content]
 
 
 def _jobs(spool: Spool) -> Iterator[Job]:
     for state in State:
-        for path in (spool.root / state).glob("*.json"):
+        for path in (spool.layout.spool / state).glob("*.json"):
             try:
                 yield msgspec.json.decode(path.read_bytes(), type=Job)
             except ValueError:
@@ -150,7 +152,7 @@ def _jobs(spool: Spool) -> Iterator[Job]:
 
 def _unfinished(spool: Spool, history: History) -> Iterator[str]:
     """P3 and P5: after a run that came to its end everything is as if there had been no crash."""
-    store = ImageStore(spool.outputs, spool.temporary)
+    store = ImageStore(spool.layout)
     places = _states(spool)
     expected = {
         "one": "completed",
@@ -172,7 +174,7 @@ def _unfinished(spool: Spool, history: History) -> Iterator[str]:
         if job.outcome == "completed":
             yield from _missing_images(store, job)
     for folder in ("tmp", "locks", "progress", "cancel", "incoming"):
-        if left := sorted(path.name for path in (spool.root / folder).iterdir()):
+        if left := sorted(path.name for path in (spool.layout.spool / folder).iterdir()):
             yield f"{folder}/ is not empty: {left}"
 
 

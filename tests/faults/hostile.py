@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from core.layout import Layout
 from jobs.schema import State
 from jobs.spool import Spool
 from tests import tiny_models
@@ -60,4 +61,4 @@ def data_of(server: ApiProcess) -> Path:
 
 def pending(data: Path) -> list[str]:
     """The ids of the pending jobs."""
-    return list(Spool(data).ids(State.PENDING))
+    return list(Spool(Layout(data)).ids(State.PENDING))

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from jobs import claims, files, ids
+from core import files
+from core.layout import Layout
+from jobs import claims, ids
 from jobs.catalog import Capabilities, Catalog, Defaults, Limits, ModelEntry
 from jobs.claims import Claim, claim, recover_all
-from jobs.drops import Adopter
+from jobs.drops.adopter import Adopter
 from jobs.errors import DuplicateJob
 from jobs.ids import is_order, timestamp
 from jobs.pending import PendingQueue
@@ -58,7 +60,7 @@ def validator(folder: Path) -> RequestValidator:
 def drop_files(spool: Spool) -> None:
     """Put the drops in, before the first run."""
     for name, content in {**DROPPED, **REFUSED}.items():
-        files.create(spool.incoming / name, content, spool.temporary)
+        files.create(spool.layout.incoming / name, content, spool.layout.temporary)
 
 
 class Life:
@@ -66,8 +68,8 @@ class Life:
 
     def __init__(self, data: Path, validator: RequestValidator, tell: Tell, boot: str = "boot") -> None:
         claims.boot_id = lambda: boot
-        self.spool = Spool(data)
-        self.store = ImageStore(self.spool.outputs, self.spool.temporary)
+        self.spool = Spool(Layout(data))
+        self.store = ImageStore(self.spool.layout)
         self._validator = validator
         self._tell = tell
 

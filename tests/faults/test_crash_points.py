@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs import files
+from core import files
+from core.layout import Layout
 from jobs.requests import RequestValidator
 from jobs.spool import Spool
 from tests.faults import scenario
@@ -25,7 +26,7 @@ def fresh(folder: Path) -> Path:
     """A data directory with its drops."""
     data = folder / "data"
     shutil.rmtree(data, ignore_errors=True)
-    spool = Spool(data)
+    spool = Spool(Layout(data))
     spool.prepare()
     scenario.drop_files(spool)
     return data
@@ -127,7 +128,7 @@ def forget_before_storing() -> None:
 
     def remove_first(self: Spool, job: scenario.Job) -> None:
         for name in scenario.DROPPED:
-            (self.incoming / name).unlink(missing_ok=True)
+            (self.layout.incoming / name).unlink(missing_ok=True)
         submit(self, job)
 
     Spool.submit_named = remove_first  # type: ignore[method-assign]

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from core.layout import Layout
 from jobs.schema import State
 from jobs.spool import Spool
 from tests.faults.hostile import BODY, connect, environment
@@ -73,9 +74,9 @@ def test_a_full_disk_refuses_jobs_and_answers_all_else(small_disk: Path, tmp_pat
             for path in fillers:
                 path.unlink()
             assert server.post("/generate", json=BODY).status_code == 200
-    spool = Spool(small_disk)
+    spool = Spool(Layout(small_disk))
     assert len(list(spool.ids(State.PENDING))) == 3
-    assert list(spool.temporary.iterdir()) == []
+    assert list(spool.layout.temporary.iterdir()) == []
     record("B1 no space, no inodes: POST /generate", tries)
 
 

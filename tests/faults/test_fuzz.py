@@ -11,9 +11,9 @@ from falcon.testing import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.settings import Settings
 from http_api.app import create_app
-from http_api.parts import assemble
-from jobs.settings import Settings
+from service.services import build_services
 from tests.described import check_answer
 from tests.faults.hostile import BODY, environment
 from tests.faults.table import record
@@ -94,11 +94,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     """The application in process, without a rate limit, with one job."""
     folder: Path = tmp_path_factory.mktemp("fuzz")
     variables = environment(folder, data=str(folder / "data"), rate_limit="off", reserve_mb="0", max_pending="500")
-    parts = assemble(Settings.from_environment(variables))
-    parts.spool.prepare()
-    parts.jobs.repair()
-    parts.images.repair()
-    client = TestClient(create_app(parts))
+    services = build_services(Settings.from_environment(variables))
+    services.spool.prepare()
+    services.jobs.repair()
+    services.images.repair()
+    client = TestClient(create_app(services))
     client.job = client.simulate_post("/api/generate", json=BODY).json["job_id"]  # type: ignore[attr-defined]
     return client
 

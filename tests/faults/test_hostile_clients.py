@@ -17,6 +17,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
+from core.layout import Layout
 from http_api.access import digest_of
 from jobs.schema import State
 from jobs.spool import Spool
@@ -161,7 +162,7 @@ def test_killed_and_stopped_api_workers_lose_and_double_no_job(tmp_path: Path) -
                 os.kill(children_of(server.pid)[0], signal.SIGKILL)
                 kills += 1
         server.end()  # gunicorn misses a worker that is just being born, and kills it after 30 s
-    spool, jobs = Spool(tmp_path / "data"), list(sent.accepted.values())
+    spool, jobs = Spool(Layout(tmp_path / "data")), list(sent.accepted.values())
     stored = set(spool.ids(State.PENDING))
     found = [f"{job_id} was acknowledged and is lost" for job_id in jobs if job_id not in stored]
     found += [f"{job_id} is torn" for job_id in stored if spool.find(job_id)[1].id != job_id]

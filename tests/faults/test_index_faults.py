@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from jobs.errors import IndexUnavailable
+from core.errors import IndexUnavailable
 from jobs.ids import OrderClock
-from jobs.index import JobIndex
+from jobs.index.job_index import JobIndex
 from jobs.schema import Job, State, encode
 from jobs.spool import Spool
-from outputs import index_queries
-from outputs.index import ImageIndex
-from outputs.maintenance import image_index, job_index
+from outputs.index import queries as index_queries
+from outputs.index.image_index import ImageIndex
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from tests.conftest import REPOSITORY
+from tests.indexes import image_index, job_index
 from tests.unit.outputs.images import make_sidecar
 
 NewJob = Callable[..., Job]
@@ -32,7 +32,7 @@ NewJob = Callable[..., Job]
 @pytest.fixture
 def store(spool: Spool) -> ImageStore:
     """A store that tells nobody."""
-    return ImageStore(spool.outputs, spool.temporary)
+    return ImageStore(spool.layout)
 
 
 def commit(store: ImageStore, spool: Spool, prompt: str = "a castle") -> Sidecar:
@@ -57,7 +57,7 @@ def test_the_full_text_part_is_filled_in_steps_while_images_come_and_go(
     monkeypatch.setattr(index_queries, "_STEP_ROWS", 2)
     monkeypatch.setattr(index_queries, "_STEP_PAGES", 1)
     images = [commit(store, spool, f"castle {number}").id for number in range(9)]
-    index = image_index(spool.data)
+    index = image_index(spool.layout.data)
     index.file.publish(index.fill)
     store._observer = index
     finished, steps = False, 0
@@ -84,7 +84,7 @@ def test_a_rebuild_that_is_killed_at_any_write_is_finished_by_the_next_repair(
     images = [commit(store, spool, f"castle {number}").id for number in range(12)]
     code = (
         "import os, signal, sqlite3, sys; from pathlib import Path\n"
-        "from outputs import index_queries; from outputs.maintenance import image_index\n"
+        "from outputs.index import queries as index_queries; from tests.indexes import image_index\n"
         "index_queries._STEP_ROWS, index_queries._STEP_PAGES = 2, 1\n"
         "limit, seen = int(sys.argv[2]), 0\n"
         "def audit(event, arguments):\n"
@@ -101,25 +101,25 @@ def test_a_rebuild_that_is_killed_at_any_write_is_finished_by_the_next_repair(
         "image_index(Path(sys.argv[1])).rebuild()"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-c", code, str(spool.data), str(write)]
+    command = [sys.executable, "-c", code, str(spool.layout.data), str(write)]
     ended = subprocess.run(command, env=environment, check=False).returncode
     assert ended == -signal.SIGKILL or (ended == 0 and write > 12)  # beyond its last write it just ends
-    index = image_index(spool.data)
+    index = image_index(spool.layout.data)
     index.repair()
     check(index, images)
 
 
 def test_three_rebuilders_and_a_writer_at_once(store: ImageStore, spool: Spool) -> None:
     images = [commit(store, spool).id for _ in range(20)]
-    index = image_index(spool.data)
+    index = image_index(spool.layout.data)
     index.repair()
     store._observer = index
     code = (
-        "import sys; from pathlib import Path; from outputs.maintenance import image_index\n"
+        "import sys; from pathlib import Path; from tests.indexes import image_index\n"
         "for _ in range(4): image_index(Path(sys.argv[1])).rebuild()"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-c", code, str(spool.data)]
+    command = [sys.executable, "-c", code, str(spool.layout.data)]
     others = [subprocess.Popen(command, env=environment) for _ in range(3)]
     while any(other.poll() is None for other in others):
         images.append(commit(store, spool).id)
@@ -127,7 +127,7 @@ def test_three_rebuilders_and_a_writer_at_once(store: ImageStore, spool: Spool) 
     assert [other.returncode for other in others] == [0, 0, 0]
     index.repair()
     check(index, images)
-    assert len(list(store.outputs.glob("index.*.sqlite3"))) == 1
+    assert len(list(store.layout.outputs.glob("index.*.sqlite3"))) == 1
 
 
 @pytest.mark.parametrize("kind", ["jobs", "images"])
@@ -137,7 +137,7 @@ def test_a_rebuild_on_a_full_disk_leaves_the_index_that_there_is(
     for _ in range(30):
         commit(store, spool)
         spool.submit(new_job())
-    index = {"jobs": job_index, "images": image_index}[kind](spool.data)
+    index = {"jobs": job_index, "images": image_index}[kind](spool.layout.data)
     index.repair()
     folder = index.file.path.parent
     before = sorted(folder.glob("index.*.sqlite3"))
@@ -156,33 +156,33 @@ def test_a_rebuild_on_a_full_disk_leaves_the_index_that_there_is(
     assert sorted(folder.glob("index.*.sqlite3")) == before
     assert index.file.is_usable()
     index.repair()
-    assert job_index(spool.data).counts().pending == 31 if kind == "jobs" else index.count() == 30  # type: ignore[union-attr]
+    assert job_index(spool.layout.data).counts().pending == 31 if kind == "jobs" else index.count() == 30  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("step", [-86400.0, -1.0, 1.0, 86400.0])
 def test_what_is_done_by_hand_is_found_though_the_clock_steps(
     spool: Spool, new_job: NewJob, monkeypatch: pytest.MonkeyPatch, step: float
 ) -> None:
-    index = JobIndex(spool.root / "index.sqlite3", spool)
+    index = JobIndex(spool)
     index.repair()
     real = time.time_ns
     for turn in range(1, 4):
-        monkeypatch.setattr("jobs.derived_index.time.time_ns", lambda turn=turn: real() + int(turn * step * 1e9))
+        monkeypatch.setattr("core.derived_index.time.time_ns", lambda turn=turn: real() + int(turn * step * 1e9))
         job = new_job()
-        (spool.root / State.COMPLETED / f"{job.id}.json").write_bytes(encode(job))
+        (spool.layout.spool / State.COMPLETED / f"{job.id}.json").write_bytes(encode(job))
         assert index.needs_repair()
         index.repair()
         assert index.counts().completed == turn
 
 
 def test_jobs_stay_in_their_order_though_the_clock_steps_back(spool: Spool, new_job: NewJob) -> None:
-    index = JobIndex(spool.root / "index.sqlite3", spool)
+    index = JobIndex(spool)
     index.repair()
     spool._observer = index
     now = time.time_ns()
     expected = []
     for hours in (0, -24, 5, -48, 0):
-        spool.clock = OrderClock(spool.root / "order", lambda hours=hours: now + hours * 3_600_000_000_000)
+        spool.clock = OrderClock(spool.layout.spool / "order", lambda hours=hours: now + hours * 3_600_000_000_000)
         job = new_job()
         spool.submit(job)
         expected.append(job.id)
@@ -194,9 +194,9 @@ def test_jobs_stay_in_their_order_though_the_clock_steps_back(spool: Spool, new_
 def test_garbage_in_the_place_of_the_lock_or_the_link_hinders_no_job(
     spool: Spool, new_job: NewJob, tmp_path: Path
 ) -> None:
-    index = JobIndex(spool.root / "index.sqlite3", spool)
-    (spool.root / "index.sqlite3.lock").write_bytes(os.urandom(100))
-    (spool.root / "index.sqlite3").symlink_to(tmp_path / "nowhere" / "index.sqlite3")
+    index = JobIndex(spool)
+    (spool.layout.spool / "index.sqlite3.lock").write_bytes(os.urandom(100))
+    (spool.layout.spool / "index.sqlite3").symlink_to(tmp_path / "nowhere" / "index.sqlite3")
     spool._observer = index
     spool.submit(new_job())
     with pytest.raises(IndexUnavailable):

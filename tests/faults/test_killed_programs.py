@@ -73,7 +73,7 @@ class Customers:
             job_id = f"dropped-{number}"
             draft = self._desk.folder / job_id
             draft.write_text(json.dumps(BODY | {"id": job_id}), encoding="utf-8")
-            draft.rename(self._desk.spool.incoming / f"{job_id}.json")
+            draft.rename(self._desk.spool.layout.incoming / f"{job_id}.json")
             self.accepted.append(job_id)
 
 
@@ -166,7 +166,7 @@ def kill_programs(desk: RunnerDesk, tale: Path, *, jobs: int, kills: int, runner
         customers.pace = jobs
         remaining = deadline - time.monotonic()
         wait_until(lambda: len(customers.accepted) == jobs, remaining, "all jobs to be accepted")
-        done = desk.spool.root / State.COMPLETED
+        done = desk.spool.layout.spool / State.COMPLETED
         wait_until(lambda: len(os.listdir(done)) >= jobs, remaining, "all jobs to be completed")
     found = violations(desk, customers.accepted, tale)
     for kind, count in killer.kills.items():

@@ -11,6 +11,7 @@ from typing import Literal
 
 import pytest
 
+from core.layout import Layout
 from jobs.requests import RequestValidator
 from jobs.spool import Spool
 from tests.faults import scenario
@@ -64,7 +65,7 @@ def kill_oneself() -> None:
 def new_life(small_disk: Disk) -> Path:
     """A data directory on the disk, with its drops."""
     data = small_disk.mount_point / "data"
-    spool = Spool(data)
+    spool = Spool(Layout(data))
     spool.prepare()
     scenario.drop_files(spool)
     return data

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs import claims, files, ids
+from core import files
+from core.layout import Layout
+from jobs import claims, ids
 from jobs.claims import claim, recover_all
-from jobs.drops import Adopter
+from jobs.drops.adopter import Adopter
 from jobs.pending import PendingQueue
 from jobs.requests import RequestValidator
 from jobs.schema import Job, State
@@ -34,9 +36,9 @@ class Town:
     """One data directory and its processes: a submitter, a dropper, an adopter and workers."""
 
     def __init__(self, data: Path, validator: RequestValidator, jobs: int) -> None:
-        self.spool = Spool(data)
+        self.spool = Spool(Layout(data))
         self.spool.prepare()
-        self.store = ImageStore(self.spool.outputs, self.spool.temporary)
+        self.store = ImageStore(self.spool.layout)
         self.jobs = jobs
         self._validator = validator
         self._tales = data.parent / "tales"
@@ -82,7 +84,7 @@ class Town:
             name = f"drop-{number}"
             if name not in told:
                 drop = f"{name}.{os.getpid()}"
-                files.create(self.spool.incoming / f"{drop}.json", _body(drop), self.spool.temporary)
+                files.create(self.spool.layout.incoming / f"{drop}.json", _body(drop), self.spool.layout.temporary)
                 self.tell(f"dropped {drop}")
 
     def adopter(self) -> None:
@@ -120,7 +122,7 @@ class Town:
         """Whether every job was sent and has ended."""
         sent = {name.partition(".")[0] for name in (*self.told("accepted"), *self.told("dropped"))}
         rooms = ("incoming", "pending", "processing", "pending")  # the way that jobs move, and back
-        return len(sent) == self.jobs and not any(any(os.scandir(self.spool.root / room)) for room in rooms)
+        return len(sent) == self.jobs and not any(any(os.scandir(self.spool.layout.spool / room)) for room in rooms)
 
 
 def _body(prompt: str) -> bytes:

@@ -12,11 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from core.layout import Layout
 from jobs.spool import Spool
-from outputs.maintenance import image_index
 from outputs.store import ImageStore
 from tests.faults.hostile import connect, data_of
 from tests.faults.table import record
+from tests.indexes import image_index
 from tests.programs import ApiProcess, children_of, wait_until
 from tests.sidecars import sidecar
 
@@ -27,8 +28,8 @@ SIZE = 12 << 20
 def commit(server: ApiProcess, png: bytes, prompt: str = "a castle") -> str:
     """Store an image as a worker would; answers its id."""
     data = data_of(server)
-    spool = Spool(data)
-    store = ImageStore(spool.outputs, spool.temporary, image_index(data))
+    spool = Spool(Layout(data))
+    store = ImageStore(spool.layout, image_index(data))
     about = sidecar(spool.clock.issue(), png=png, prompt=prompt)
     store.commit(png, about)
     return about.id
@@ -106,7 +107,7 @@ def read_while_deleting(server: ApiProcess, reads: int) -> None:
     ended, found = threading.Event(), []
 
     def churn() -> None:
-        store = ImageStore(data_of(server) / "outputs", data_of(server) / "spool" / "tmp")
+        store = ImageStore(Layout(data_of(server)))
         while not ended.is_set():
             images = [commit(server, b"x" * 1000, "short-lived") for _ in range(6)]
             for number, image in enumerate(images):

@@ -29,22 +29,22 @@ def many_drops(desk: RunnerDesk, count: int, patience: float) -> None:
     with desk.fake_runner(max_pending=count + 1):
         for number in range(count):
             desk.drop(f"drop-{number}")
-        wait_until(lambda: not os.listdir(desk.spool.incoming), patience, "the drop zone to be empty")
+        wait_until(lambda: not os.listdir(desk.spool.layout.incoming), patience, "the drop zone to be empty")
     stored = {job_id for state in State for job_id in desk.spool.ids(state)}
     lost = [f"drop-{number} is lost" for number in range(count) if f"drop-{number}" not in stored]
     record(f"C15 {count} files dropped at once", count, lost)
 
 
 def test_a_writer_that_is_killed_leaves_a_refused_file(bare_desk: RunnerDesk) -> None:
-    path = bare_desk.spool.incoming / "half.json"
+    path = bare_desk.spool.layout.incoming / "half.json"
     code = f"import sys, time; f = open({str(path)!r}, 'w'); f.write('{{\"model_id\": '); f.flush(); time.sleep(600)"
     with bare_desk.fake_runner(quiet_seconds=1):
         with subprocess.Popen([sys.executable, "-c", code]) as writer:
             wait_until(lambda: path.exists() and path.stat().st_size, about="the half file")
             writer.kill()
-        wait_until((bare_desk.spool.rejected / "half.json.reason.json").exists, about="the refusal")
+        wait_until((bare_desk.spool.layout.rejected / "half.json.reason.json").exists, about="the refusal")
         wait_until(lambda: not path.exists(), about="the drop to be gone")
-    assert (bare_desk.spool.rejected / "half.json").read_text(encoding="utf-8") == '{"model_id": '
+    assert (bare_desk.spool.layout.rejected / "half.json").read_text(encoding="utf-8") == '{"model_id": '
     record("C2 the writer of a drop is killed", 1)
 
 
@@ -52,7 +52,7 @@ def test_a_deleted_lock_file_lets_nothing_be_done_twice(bare_desk: RunnerDesk) -
     job = bare_desk.submit("slow")
     with bare_desk.fake_runner():
         bare_desk.wait_for_steps(job)
-        bare_desk.spool.lock_path(job.id).unlink()
+        bare_desk.spool.layout.lock(job.id).unlink()
         done = bare_desk.wait_for(job)
     assert done.outcome == "completed"
     places = [state for state in State if bare_desk.spool.path(state, job.id).exists()]
@@ -64,7 +64,7 @@ def test_a_file_written_by_vim_is_adopted_once(bare_desk: RunnerDesk) -> None:
     text = '{"id": "castle", "model_id": "tiny-sd", "prompt": "a castle"}'
     with bare_desk.fake_runner():
         command = ["vim", "-es", "-u", "NONE", "-c", f"call setline(1, '{text}')", "-c", "wq", "castle.json"]
-        subprocess.run(command, cwd=bare_desk.spool.incoming, check=False, timeout=60)
+        subprocess.run(command, cwd=bare_desk.spool.layout.incoming, check=False, timeout=60)
         bare_desk.wait_for_adoption("castle")
-    assert list(bare_desk.spool.rejected.iterdir()) == []
+    assert list(bare_desk.spool.layout.rejected.iterdir()) == []
     record("C4 vim writes into the drop zone", 1)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from jobs import files
+from core import files
 from jobs.requests import RequestValidator
 from jobs.schema import State
 from jobs.spool import Spool
@@ -113,10 +113,11 @@ def test_every_failing_call_breaks_no_promise(
 SUBMIT = """
 import sys
 from pathlib import Path
-from jobs.errors import StorageUnavailable
+from core.errors import StorageUnavailable
+from core.layout import Layout
 from jobs.spool import Spool
 from tests.faults import scenario
-spool = Spool(Path(sys.argv[1]))
+spool = Spool(Layout(Path(sys.argv[1])))
 validator = scenario.validator(Path(sys.argv[2]))
 request = validator.generate(b'{"model_id": "tiny", "prompt": "x"}')
 order = spool.clock.issue()
@@ -149,7 +150,7 @@ def test_a_submit_that_the_kernel_refuses_leaves_nothing(
 ) -> None:
     traced = injection.partition(":")[0]
     command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={traced}", "-e", f"inject={injection}"]
-    program = [sys.executable, "-c", SUBMIT, str(spool.data), str(tmp_path / "models"), way]
+    program = [sys.executable, "-c", SUBMIT, str(spool.layout.data), str(tmp_path / "models"), way]
     result = subprocess.run(
         [*command, *program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
     )
@@ -160,5 +161,5 @@ def test_a_submit_that_the_kernel_refuses_leaves_nothing(
     accepted = result.stdout.startswith("accepted")
     assert accepted == injection.startswith("unlink"), result.stdout
     assert pending == (result.stdout.split()[1:] if accepted else [])
-    assert files.sweep(spool.temporary) == int(accepted)
+    assert files.sweep(spool.layout.temporary) == int(accepted)
     record("B1-B7 strace: ENOSPC, EIO, EROFS, EMFILE, short writes on submit", 1)

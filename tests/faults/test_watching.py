@@ -42,8 +42,8 @@ def test_a_drop_zone_that_was_replaced_is_seen_again(bare_desk: RunnerDesk, chan
     with bare_desk.fake_runner():
         bare_desk.drop("before")
         bare_desk.wait_for_adoption("before")
-        wait_until(lambda: not os.listdir(bare_desk.spool.incoming), about="the drop to be gone")
-        change(bare_desk.spool.incoming)
+        wait_until(lambda: not os.listdir(bare_desk.spool.layout.incoming), about="the drop to be gone")
+        change(bare_desk.spool.layout.incoming)
         bare_desk.drop("after")
         bare_desk.wait_for_adoption("after")
         bare_desk.drop("later")
@@ -76,11 +76,11 @@ def test_a_drop_zone_that_was_mounted_over_is_seen(bare_desk: RunnerDesk) -> Non
     with bare_desk.fake_runner():
         bare_desk.drop("before")
         bare_desk.wait_for_adoption("before")
-        with mounted(bare_desk.spool.incoming):
+        with mounted(bare_desk.spool.layout.incoming):
             bare_desk.drop("above")
             bare_desk.wait_for_adoption("above")
-            (bare_desk.spool.incoming / "bad.json").write_text('{"prompt": 1}', encoding="utf-8")
-            wait_until((bare_desk.spool.rejected / "bad.json.reason.json").exists, about="the refusal")
+            (bare_desk.spool.layout.incoming / "bad.json").write_text('{"prompt": 1}', encoding="utf-8")
+            wait_until((bare_desk.spool.layout.rejected / "bad.json.reason.json").exists, about="the refusal")
         bare_desk.drop("below")
         bare_desk.wait_for_adoption("below")
     record("D3 another file system mounted over the drop zone, and taken away", 3)
@@ -92,7 +92,7 @@ def test_lost_events_lose_no_drop(bare_desk: RunnerDesk) -> None:
         bare_desk.drop("before")
         bare_desk.wait_for_adoption("before")
         os.kill(runner.pid, signal.SIGSTOP)
-        flood(bare_desk.spool.incoming, limit + 1000)
+        flood(bare_desk.spool.layout.incoming, limit + 1000)
         bare_desk.drop("unheard")
         os.kill(runner.pid, signal.SIGCONT)
         bare_desk.wait_for_adoption("unheard")

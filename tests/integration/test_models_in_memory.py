@@ -7,8 +7,8 @@ from itertools import cycle, islice
 
 import pytest
 
-from runner.devices import Device
-from runner.pipelines import Pipelines
+from engine.local.devices import Device
+from engine.local.pipelines import Pipelines
 from tests.runner_desk import RunnerDesk
 
 MODELS = ("tiny-sd", "tiny-flux", "tiny-sd3")

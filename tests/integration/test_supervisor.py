@@ -35,7 +35,7 @@ def test_jobs_run_in_order_of_acceptance_and_an_idle_worker_leaves(bare_desk: Ru
 
 def test_a_dropped_file_becomes_a_finished_job(bare_desk: RunnerDesk) -> None:
     with start(bare_desk):
-        drop = bare_desk.spool.incoming / "castle.json"
+        drop = bare_desk.spool.layout.incoming / "castle.json"
         drop.write_text('{"id": "castle", "model_id": "tiny-sd", "prompt": "a castle"}', encoding="utf-8")
         finished = bare_desk.spool.path(State.COMPLETED, "castle")
         wait_until(finished.exists, about="the drop to be drawn")

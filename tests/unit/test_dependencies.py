@@ -16,7 +16,7 @@ from tests.programs import REPOSITORY
 #: All that both the API and its gunicorn worker import, by top-level names.
 LOADED = """
 import json, sys
-import http_api.app, http_api.gunicorn_conf, http_api.worker, client.command_line
+import http_api.app, http_api.gunicorn_conf, http_api.server.worker, client.command_line
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from http_api import metrics_resource
-from http_api.parts import assemble
-from jobs.settings import Settings
-from outputs.maintenance import Maintenance
+from core.settings import Settings
+from http_api.api import metrics as metrics_resource
+from service.maintenance import Maintenance
+from service.services import build_services
 from tests.programs import REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
@@ -52,11 +52,11 @@ def test_the_example_environment_can_be_used() -> None:
 
 
 def test_the_dashboard_asks_for_figures_that_there_are(tmp_path: Path) -> None:
-    parts = assemble(Settings.from_environment({"CYBERIMAGE_DATA": str(tmp_path / "data")}))
-    parts.spool.prepare()
-    Maintenance(tmp_path / "data").tick()
+    services = build_services(Settings.from_environment({"CYBERIMAGE_DATA": str(tmp_path / "data")}))
+    services.spool.prepare()
+    Maintenance(services).tick()
     registry = CollectorRegistry()
-    registry.register(metrics_resource._Figures(parts))
+    registry.register(metrics_resource._Figures(services))
     known = set(re.findall(r"^# TYPE (\w+) ", generate_latest(registry).decode(), re.MULTILINE))
     text = (DEPLOY / "grafana-dashboard.json").read_text(encoding="utf-8")
     panels = json.loads(text)["panels"]

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from jobs import settings
+from core import settings
 from tests.programs import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

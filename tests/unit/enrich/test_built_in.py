@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import InvalidRequest
 from enrich.built_in import BuiltInEnricher
 from enrich.enricher import DEFAULT_STYLE, STYLES, BlankPrompt, UnknownStyle
 from enrich.styles import load_styles
-from jobs.errors import InvalidRequest
 
 SUBJECTS = [
     "a castle on a hill",

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import SettingsError
 from enrich.enricher import (
     STYLES,
     BlankPrompt,
@@ -22,7 +23,6 @@ from enrich.enricher import (
     enricher_from,
 )
 from enrich.openai_client import chat_completions_url
-from jobs.errors import SettingsError
 
 KEY = "sk-test-0123456789-secret"
 GOOD = "a castle on a hill, banners, dawn mist"

@@ -9,39 +9,35 @@ from typing import Any
 import pytest
 from falcon.testing import TestClient
 
+from core.settings import Settings
 from enrich.enricher import BuiltInEnricher
 from http_api.app import create_app
-from http_api.parts import Parts
-from http_api.rate_limit import RateLimiter
 from jobs.catalog import Catalog
 from jobs.claims import Claim, claim
 from jobs.requests import RequestValidator
 from jobs.schema import Job
-from jobs.settings import Settings
 from jobs.spool import Spool
-from outputs.maintenance import image_index, job_index
 from outputs.sidecar import Sidecar
-from outputs.store import ImageStore
+from service.rate_limit import RateLimiter
+from service.services import Services
 from tests.described import check_answer
+from tests.indexes import data_at
 from tests.sidecars import sidecar_of
 
 
 @pytest.fixture
-def parts(spool: Spool, catalog: Catalog, validator: RequestValidator) -> Parts:
-    """The parts of an API over the test's data directory, without a rate limit."""
-    jobs, images = job_index(spool.data), image_index(spool.data)
-    jobs.repair()
-    images.repair()
-    return Parts(
-        settings=Settings(data=spool.data, rate_limit=None),
-        spool=Spool(spool.data, observer=jobs),
-        store=ImageStore(spool.outputs, spool.temporary, images),
-        jobs=jobs,
-        images=images,
+def services(spool: Spool, catalog: Catalog, validator: RequestValidator) -> Services:
+    """The services of an API over the test's data directory, without a rate limit."""
+    data = data_at(spool.layout.data)
+    data.jobs.repair()
+    data.images.repair()
+    return Services(
+        **vars(data),
+        settings=Settings(data=spool.layout.data, rate_limit=None),
         catalog=catalog,
         validator=validator,
         enricher=BuiltInEnricher(500),
-        limiter=RateLimiter(spool.root / "rate_limit.sqlite3", None),
+        limiter=RateLimiter(spool.layout.rate_limits, None),
     )
 
 
@@ -57,15 +53,15 @@ class CheckingClient(TestClient):
 
 
 @pytest.fixture
-def client(parts: Parts) -> TestClient:
+def client(services: Services) -> TestClient:
     """A client of the application, in process."""
-    return CheckingClient(create_app(parts))
+    return CheckingClient(create_app(services))
 
 
 @pytest.fixture
-def client_with(parts: Parts) -> Callable[..., TestClient]:
-    """A client of an application with some parts replaced."""
-    return lambda **changes: CheckingClient(create_app(replace(parts, **changes)))
+def client_with(services: Services) -> Callable[..., TestClient]:
+    """A client of an application with some services replaced."""
+    return lambda **changes: CheckingClient(create_app(replace(services, **changes)))
 
 
 @pytest.fixture
@@ -82,11 +78,11 @@ def submit(client: TestClient) -> Callable[..., str]:
 
 
 @pytest.fixture
-def begin(parts: Parts) -> Callable[[str], Claim]:
+def begin(services: Services) -> Callable[[str], Claim]:
     """Claim a job as a worker does, and begin its attempt."""
 
     def start(job_id: str) -> Claim:
-        held = claim(parts.spool, job_id)
+        held = claim(services.spool, job_id)
         assert held is not None
         held.begin_attempt()
         return held
@@ -95,12 +91,12 @@ def begin(parts: Parts) -> Callable[[str], Claim]:
 
 
 @pytest.fixture
-def draw(parts: Parts) -> Callable[..., Sidecar]:
+def draw(services: Services) -> Callable[..., Sidecar]:
     """Commit image `number` of a job, with `png` as its bytes."""
 
     def commit(job: Job, number: int = 1, png: bytes = b"\x89PNG not really") -> Sidecar:
         found = sidecar_of(job, number, png)
-        parts.store.commit(png, found)
+        services.store.commit(png, found)
         return found
 
     return commit

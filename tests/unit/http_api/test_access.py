@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from falcon.testing import TestClient
 
+from core.errors import SettingsError
+from core.settings import Settings
 from http_api.access import check_exposure, digest_of
 from http_api.app import create_app
-from http_api.parts import Parts
-from jobs.errors import SettingsError
-from jobs.settings import Settings
+from service.services import Services
 
 BODY = {"model_id": "tiny", "prompt": "a castle"}
 
@@ -28,9 +28,9 @@ def keys(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def guarded(parts: Parts, keys: Path) -> TestClient:
+def guarded(services: Services, keys: Path) -> TestClient:
     """An application that demands keys."""
-    return TestClient(create_app(replace(parts, settings=replace(parts.settings, api_keys=keys))))
+    return TestClient(create_app(replace(services, settings=replace(services.settings, api_keys=keys))))
 
 
 def statuses(client: TestClient, key: str) -> tuple[int, int, int]:
@@ -87,9 +87,9 @@ def test_without_a_usable_file_nobody_is_let_in(guarded: TestClient, keys: Path,
 
 
 @pytest.mark.parametrize("host", ["images.example", "images.example:5050", "IMAGES.example", "[::1]:5050", "[::1]"])
-def test_only_known_host_names_are_answered(parts: Parts, host: str) -> None:
-    settings = replace(parts.settings, allowed_hosts=("images.example", "[::1]"))
-    client = TestClient(create_app(replace(parts, settings=settings)))
+def test_only_known_host_names_are_answered(services: Services, host: str) -> None:
+    settings = replace(services.settings, allowed_hosts=("images.example", "[::1]"))
+    client = TestClient(create_app(replace(services, settings=settings)))
     assert client.simulate_get("/api/models", headers={"Host": host}).status_code == 200
     assert client.simulate_get("/api/models", headers={"Host": "evil.example"}).status_code == 400
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from http_api.openapi import OPERATIONS, Operation
-from http_api.parts import Parts
 from jobs.schema import State
+from service.services import Services
 
 #: Streams and waits would last; they have tests of their own.
 ENDLESS = ("events",)
@@ -77,11 +77,11 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(request=requests())
-def test_every_request_gets_a_described_answer(client: TestClient, parts: Parts, request: dict[str, Any]) -> None:
+def test_every_request_gets_a_described_answer(client: TestClient, services: Services, request: dict[str, Any]) -> None:
     answer = client.simulate_request(**request)
     assert answer.status_code != 500, answer.text
     if answer.status_code >= 400 and request["path"] != "/health/ready":
         assert answer.json["status"] == "error"
         assert answer.json["message"]
     if request["path"] == "/api/generate" and answer.status_code == 200:
-        assert parts.spool.find(answer.json["job_id"])[0] is State.PENDING
+        assert services.spool.find(answer.json["job_id"])[0] is State.PENDING

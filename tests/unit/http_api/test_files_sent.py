@@ -11,10 +11,10 @@ import pytest
 from falcon.testing import TestClient
 from PIL import Image
 
-from http_api.page_resource import PageResource
-from http_api.parts import Parts
+from http_api.api.page import PageResource
 from jobs.claims import Claim
 from outputs.sidecar import Sidecar
+from service.services import Services
 
 
 def picture() -> bytes:
@@ -89,12 +89,12 @@ def test_head_has_the_headers_of_get(client: TestClient, image: Sidecar) -> None
     )
 
 
-def test_a_thumbnail_is_made_once_beside_the_image(client: TestClient, image: Sidecar, parts: Parts) -> None:
+def test_a_thumbnail_is_made_once_beside_the_image(client: TestClient, image: Sidecar, services: Services) -> None:
     answer = client.simulate_get(f"/api/image/{image.id}/thumbnail")
     assert answer.headers["content-type"] == "image/webp"
     assert "immutable" in answer.headers["cache-control"]
     assert Image.open(io.BytesIO(answer.content)).size == (384, 192)
-    kept = parts.store.path(image.id).with_suffix(".webp")
+    kept = services.store.path(image.id).with_suffix(".webp")
     kept.write_bytes(b"made once")
     assert client.simulate_get(f"/api/image/{image.id}/thumbnail").content == b"made once"
     client.simulate_delete(f"/api/image/{image.id}")
@@ -102,11 +102,11 @@ def test_a_thumbnail_is_made_once_beside_the_image(client: TestClient, image: Si
     assert client.simulate_get(f"/api/image/{image.id}/thumbnail").status_code == 404
 
 
-def test_no_thumbnail_of_a_damaged_image(client: TestClient, image: Sidecar, parts: Parts) -> None:
-    parts.store.path(image.id).write_bytes(b"x" * len(PNG))
+def test_no_thumbnail_of_a_damaged_image(client: TestClient, image: Sidecar, services: Services) -> None:
+    services.store.path(image.id).write_bytes(b"x" * len(PNG))
     answer = client.simulate_get(f"/api/image/{image.id}/thumbnail")
     assert (answer.status_code, answer.json["error_type"]) == (500, "damaged")
-    assert not parts.store.path(image.id).with_suffix(".webp").exists()
+    assert not services.store.path(image.id).with_suffix(".webp").exists()
 
 
 @pytest.fixture

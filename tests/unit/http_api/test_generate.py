@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from falcon.testing import Result, TestClient
 
-from http_api.parts import Parts
-from http_api.rate_limit import RateLimiter
+from core.settings import RateLimit
 from jobs.schema import State
-from jobs.settings import RateLimit
 from jobs.spool import Spool
+from service.rate_limit import RateLimiter
+from service.services import Services
 
 BODY: dict[str, Any] = {"model_id": "tiny", "prompt": "a castle"}
 ClientWith = Callable[..., TestClient]
@@ -25,11 +25,11 @@ def post(client: TestClient, body: Any = None, **headers: str) -> Result:
     return client.simulate_post("/api/generate", json=BODY if body is None else body, headers=named)
 
 
-def stored(parts: Parts) -> list[str]:
-    return sorted(parts.spool.ids(State.PENDING))
+def stored(services: Services) -> list[str]:
+    return sorted(services.spool.ids(State.PENDING))
 
 
-def test_the_answer_has_the_form_of_the_spec(client: TestClient, parts: Parts) -> None:
+def test_the_answer_has_the_form_of_the_spec(client: TestClient, services: Services) -> None:
     answer = post(client, {**BODY, "settings": {"num_images": 2, "seed": 4}})
     assert answer.status_code == 200
     job_id = answer.json["job_id"]
@@ -42,7 +42,7 @@ def test_the_answer_has_the_form_of_the_spec(client: TestClient, parts: Parts) -
         "warnings": [],
     }
     assert answer.headers["location"] == f"/api/status/{job_id}"
-    assert stored(parts) == [job_id]
+    assert stored(services) == [job_id]
 
 
 def test_a_warning_of_the_validator_is_answered(client: TestClient) -> None:
@@ -71,12 +71,12 @@ def test_a_warning_of_the_validator_is_answered(client: TestClient) -> None:
         (b'{"model_id": "tiny", "prompt": "\\ud800"}', "surrogate"),
     ],
 )
-def test_bad_bodies_are_named(client: TestClient, parts: Parts, raw: bytes, words: str) -> None:
+def test_bad_bodies_are_named(client: TestClient, services: Services, raw: bytes, words: str) -> None:
     answer = client.simulate_post("/api/generate", body=raw, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
     assert answer.json["status"] == "error"
     assert words in answer.json["message"]
-    assert stored(parts) == []
+    assert stored(services) == []
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""])
@@ -103,29 +103,29 @@ def test_an_unknown_query_parameter_is_refused(client: TestClient) -> None:
 # --- Idempotency-Key ------------------------------------------------------------------------------
 
 
-def test_a_repeated_key_gives_the_same_job(client: TestClient, parts: Parts) -> None:
+def test_a_repeated_key_gives_the_same_job(client: TestClient, services: Services) -> None:
     first, second = (post(client, Idempotency_Key="k-1") for _ in range(2))
     assert first.json == second.json
-    assert stored(parts) == [first.json["job_id"]]
+    assert stored(services) == [first.json["job_id"]]
 
 
-def test_a_key_outlives_the_end_of_its_job(client: TestClient, parts: Parts, begin: Callable[..., Any]) -> None:
+def test_a_key_outlives_the_end_of_its_job(client: TestClient, services: Services, begin: Callable[..., Any]) -> None:
     job_id = post(client, Idempotency_Key="k-1").json["job_id"]
     begin(job_id).complete()
     again = post(client, Idempotency_Key="k-1")
     assert (again.json["job_id"], again.json["status"]) == (job_id, "completed")
-    assert stored(parts) == []
+    assert stored(services) == []
 
 
-def test_a_key_is_not_for_another_request(client: TestClient, parts: Parts) -> None:
+def test_a_key_is_not_for_another_request(client: TestClient, services: Services) -> None:
     post(client, Idempotency_Key="k-1")
     answer = post(client, {**BODY, "prompt": "a house"}, Idempotency_Key="k-1")
     assert answer.status_code == 422
-    assert len(stored(parts)) == 1
+    assert len(stored(services)) == 1
 
 
-def test_a_repeated_key_is_charged_once(client_with: ClientWith, parts: Parts) -> None:
-    client = client_with(limiter=limiter(parts, 2))
+def test_a_repeated_key_is_charged_once(client_with: ClientWith, services: Services) -> None:
+    client = client_with(limiter=limiter(services, 2))
     assert [post(client, Idempotency_Key="k").status_code for _ in range(4)] == [200] * 4
     assert [post(client).status_code for _ in range(2)] == [200, 429]
 
@@ -138,31 +138,31 @@ def test_an_odd_key_is_refused(client: TestClient, key: str) -> None:
 # --- The rate limit -------------------------------------------------------------------------------
 
 
-def limiter(parts: Parts, amount: int, now: Callable[[], float] = lambda: 1000.0) -> RateLimiter:
-    return RateLimiter(parts.spool.root / "rate_limit.sqlite3", RateLimit(amount=amount, seconds=3600), now)
+def limiter(services: Services, amount: int, now: Callable[[], float] = lambda: 1000.0) -> RateLimiter:
+    return RateLimiter(services.spool.layout.rate_limits, RateLimit(amount=amount, seconds=3600), now)
 
 
-def test_the_limit_tells_when_to_try_again(client_with: ClientWith, parts: Parts) -> None:
+def test_the_limit_tells_when_to_try_again(client_with: ClientWith, services: Services) -> None:
     clock = iter([1000.0, 1600.0, 2000.0, 4600.5])
-    client = client_with(limiter=limiter(parts, 2, lambda: next(clock)))
+    client = client_with(limiter=limiter(services, 2, lambda: next(clock)))
     answers = [post(client) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 429, 200]
     assert answers[2].headers["retry-after"] == "2600"
     assert answers[2].json["retry_after"] == 2600
     assert "2600 seconds" in answers[2].json["message"]
-    assert len(stored(parts)) == 3
+    assert len(stored(services)) == 3
 
 
-def test_refused_requests_are_not_charged(client_with: ClientWith, parts: Parts) -> None:
-    client = client_with(limiter=limiter(parts, 1))
+def test_refused_requests_are_not_charged(client_with: ClientWith, services: Services) -> None:
+    client = client_with(limiter=limiter(services, 1))
     assert post(client, {**BODY, "prompt": ""}).status_code == 400
     assert post(client, {**BODY, "model_id": "far"}).status_code == 400
     assert post(client).status_code == 200
 
 
-def test_a_full_queue_is_not_charged(client_with: ClientWith, parts: Parts) -> None:
-    counting = limiter(parts, 2)
-    client = client_with(spool=Spool(parts.spool.data, max_pending=1), limiter=counting)
+def test_a_full_queue_is_not_charged(client_with: ClientWith, services: Services) -> None:
+    counting = limiter(services, 2)
+    client = client_with(spool=Spool(services.spool.layout, max_pending=1), limiter=counting)
     assert post(client).status_code == 200
     answer = post(client)
     assert (answer.status_code, answer.json["error_type"]) == (503, "queue_full")
@@ -170,9 +170,9 @@ def test_a_full_queue_is_not_charged(client_with: ClientWith, parts: Parts) -> N
     assert counting.charge("127.0.0.1")
 
 
-def test_a_disk_without_room_is_503_and_not_charged(client_with: ClientWith, parts: Parts) -> None:
-    counting = limiter(parts, 1)
-    client = client_with(spool=Spool(parts.spool.data, reserve_bytes=1 << 60), limiter=counting)
+def test_a_disk_without_room_is_503_and_not_charged(client_with: ClientWith, services: Services) -> None:
+    counting = limiter(services, 1)
+    client = client_with(spool=Spool(services.spool.layout, reserve_bytes=1 << 60), limiter=counting)
     answer = post(client)
     assert (answer.status_code, answer.json["error_type"]) == (503, "storage")
     assert answer.headers["retry-after"]
@@ -180,9 +180,9 @@ def test_a_disk_without_room_is_503_and_not_charged(client_with: ClientWith, par
 
 
 def test_an_error_of_the_disk_is_503_and_not_charged(
-    client_with: ClientWith, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    client_with: ClientWith, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = client_with(limiter=limiter(parts, 1))
+    client = client_with(limiter=limiter(services, 1))
 
     def fail(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
@@ -190,5 +190,5 @@ def test_an_error_of_the_disk_is_503_and_not_charged(
     monkeypatch.setattr(os, "fsync", fail)
     assert post(client).status_code == 503
     monkeypatch.undo()
-    assert stored(parts) == []
+    assert stored(services) == []
     assert post(client).status_code == 200

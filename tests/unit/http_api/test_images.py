@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from falcon.testing import TestClient
 
-from http_api.parts import Parts
 from jobs.claims import Claim
 from outputs.sidecar import Sidecar
+from service.services import Services
 
 Submit = Callable[..., str]
 Begin = Callable[[str], Claim]
@@ -56,7 +56,7 @@ def test_metadata_have_the_keys_of_the_spec_and_more(client: TestClient, image: 
     assert answer["settings"]["num_inference_steps"] == 4
 
 
-def test_a_deleted_image_is_gone_everywhere(client: TestClient, image: Sidecar, parts: Parts) -> None:
+def test_a_deleted_image_is_gone_everywhere(client: TestClient, image: Sidecar, services: Services) -> None:
     answer = client.simulate_delete(f"/api/image/{image.id}")
     assert answer.json == {"status": "success", "message": "Image deleted successfully"}
     assert client.simulate_delete(f"/api/image/{image.id}").status_code == 404
@@ -65,14 +65,14 @@ def test_a_deleted_image_is_gone_everywhere(client: TestClient, image: Sidecar, 
     status = client.simulate_get(f"/api/status/{image.job_id}").json
     assert (status["status"], status["images"]) == ("completed", [])
     assert client.simulate_get("/api/gallery").json["total"] == 0
-    assert list(parts.store.outputs.rglob("img_*")) == []
+    assert list(services.store.layout.outputs.rglob("img_*")) == []
 
 
 @pytest.mark.parametrize("content", [PNG[:-1], PNG + b"x", None])
 def test_a_damaged_image_is_never_served_as_whole(
-    client: TestClient, image: Sidecar, parts: Parts, content: bytes | None
+    client: TestClient, image: Sidecar, services: Services, content: bytes | None
 ) -> None:
-    path = parts.store.path(image.id)
+    path = services.store.path(image.id)
     path.unlink()
     if content is not None:
         path.write_bytes(content)
@@ -136,8 +136,10 @@ def test_bad_parameters_are_named(client: TestClient, query: str) -> None:
     assert answer.json["field"] in answer.json["message"]
 
 
-def test_without_an_index_the_gallery_says_try_again(client: TestClient, gallery: list[str], parts: Parts) -> None:
-    for path in parts.store.outputs.glob("index.*"):
+def test_without_an_index_the_gallery_says_try_again(
+    client: TestClient, gallery: list[str], services: Services
+) -> None:
+    for path in services.store.layout.outputs.glob("index.*"):
         path.unlink()
     answer = client.simulate_get("/api/gallery")
     assert answer.status_code == 503

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from falcon.testing import Result, TestClient
 
-from http_api import stopping
+from core.settings import RateLimit
 from http_api.app import create_app
-from http_api.parts import Parts
-from http_api.rate_limit import RateLimiter
+from http_api.server import stopping
 from jobs.claims import Claim
 from jobs.ids import timestamp
 from jobs.schema import JobError, Phase, Progress, State
-from jobs.settings import RateLimit
+from service.rate_limit import RateLimiter
+from service.services import Services
 from tests.programs import wait_until
 
 Submit = Callable[..., str]
@@ -31,12 +31,12 @@ def listed(client: TestClient, **params: Any) -> list[str]:
 
 
 def test_jobs_are_listed_newest_first_by_status_and_model(
-    client: TestClient, submit: Submit, begin: Begin, parts: Parts
+    client: TestClient, submit: Submit, begin: Begin, services: Services
 ) -> None:
     done, failed, cancelled, waiting = (submit() for _ in range(4))
     begin(done).complete()
     begin(failed).fail(JobError(type="x", message="y"))
-    parts.spool.cancel(cancelled)
+    services.spool.cancel(cancelled)
     assert listed(client) == [waiting, cancelled, failed, done]
     assert listed(client, status="failed") == [cancelled, failed]
     assert listed(client, status="cancelled") == [cancelled]
@@ -61,14 +61,14 @@ def test_bad_list_parameters_are_named(client: TestClient, query: str) -> None:
     assert client.simulate_get("/api/jobs", query_string=query).status_code == 400
 
 
-def test_a_waiting_job_is_cancelled_at_once_and_again(client: TestClient, submit: Submit, parts: Parts) -> None:
+def test_a_waiting_job_is_cancelled_at_once_and_again(client: TestClient, submit: Submit, services: Services) -> None:
     job_id, other = submit(), submit()
     for _ in range(2):
         answer = client.simulate_post(f"/api/jobs/{job_id}/cancel")
         assert answer.status_code == 200
         assert answer.json["cancelled"] is True
     assert client.simulate_get(f"/api/status/{job_id}").json["error_type"] == "cancelled"
-    assert parts.spool.find(other)[0] is State.PENDING
+    assert services.spool.find(other)[0] is State.PENDING
 
 
 def test_a_running_job_is_asked_to_stop(client: TestClient, submit: Submit, begin: Begin) -> None:
@@ -100,21 +100,21 @@ def test_a_retry_is_a_new_job_with_the_same_request_and_seed(client: TestClient,
 
 
 def test_a_retry_is_charged_and_only_for_ended_jobs(
-    client: TestClient, submit: Submit, begin: Begin, parts: Parts
+    client: TestClient, submit: Submit, begin: Begin, services: Services
 ) -> None:
     job_id = submit()
     assert client.simulate_post(f"/api/jobs/{job_id}/retry").status_code == 409
     begin(job_id).complete()
-    limited = TestClient(create_app(with_limit(parts, 1)))
+    limited = TestClient(create_app(with_limit(services, 1)))
     answers = [limited.simulate_post(f"/api/jobs/{job_id}/retry").status_code for _ in range(2)]
     assert answers == [200, 429]
 
 
-def with_limit(parts: Parts, amount: int) -> Parts:
+def with_limit(services: Services, amount: int) -> Services:
     from dataclasses import replace
 
     limit = RateLimit(amount=amount, seconds=3600)
-    return replace(parts, limiter=RateLimiter(parts.spool.root / "rate_limit.sqlite3", limit))
+    return replace(services, limiter=RateLimiter(services.spool.layout.rate_limits, limit))
 
 
 @pytest.mark.parametrize("action", ["cancel", "retry"])
@@ -123,11 +123,13 @@ def test_what_is_not_there_cannot_be_changed(client: TestClient, action: str, jo
     assert client.simulate_post(f"/api/jobs/{job_id}/{action}").status_code == 404
 
 
-def test_a_preview_is_shown_while_there_is_one(client: TestClient, submit: Submit, begin: Begin, parts: Parts) -> None:
+def test_a_preview_is_shown_while_there_is_one(
+    client: TestClient, submit: Submit, begin: Begin, services: Services
+) -> None:
     held = begin(submit())
     address = f"/api/jobs/{held.job.id}/preview"
     assert client.simulate_get(address).status_code == 404
-    parts.spool.write_preview(held.job.id, b"RIFF")
+    services.spool.write_preview(held.job.id, b"RIFF")
     answer = client.simulate_get(address)
     assert (answer.content, answer.headers["content-type"]) == (b"RIFF", "image/webp")
     assert client.simulate_get(address, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
@@ -136,7 +138,9 @@ def test_a_preview_is_shown_while_there_is_one(client: TestClient, submit: Submi
     assert client.simulate_get("/api/jobs/nix/preview").status_code == 404
 
 
-def test_the_status_names_the_latest_preview(client: TestClient, submit: Submit, begin: Begin, parts: Parts) -> None:
+def test_the_status_names_the_latest_preview(
+    client: TestClient, submit: Submit, begin: Begin, services: Services
+) -> None:
     held = begin(submit())
 
     def shown() -> str | None:
@@ -144,22 +148,22 @@ def test_the_status_names_the_latest_preview(client: TestClient, submit: Submit,
         return url
 
     assert shown() is None
-    parts.spool.write_preview(held.job.id, b"RIFF")
+    services.spool.write_preview(held.job.id, b"RIFF")
     first = shown()
     assert first is not None
     path, _, version = first.partition("?")
     assert client.simulate_get(path, query_string=version).content == b"RIFF"
-    parts.spool.write_preview(held.job.id, b"RIFF more")
+    services.spool.write_preview(held.job.id, b"RIFF more")
     assert shown() not in (None, first)
     held.complete()
     assert shown() is None
 
 
-def test_a_job_that_goes_back_shows_no_old_preview(submit: Submit, begin: Begin, parts: Parts) -> None:
+def test_a_job_that_goes_back_shows_no_old_preview(submit: Submit, begin: Begin, services: Services) -> None:
     held = begin(submit())
-    parts.spool.write_preview(held.job.id, b"RIFF")
+    services.spool.write_preview(held.job.id, b"RIFF")
     held.put_back()
-    assert parts.spool.preview(held.job.id) is None
+    assert services.spool.preview(held.job.id) is None
 
 
 # --- Events and the long poll -----------------------------------------------------------------------

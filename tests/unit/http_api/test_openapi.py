@@ -12,16 +12,16 @@ from jsonschema.exceptions import ValidationError
 
 from http_api.app import create_app
 from http_api.openapi import OPERATIONS, describe
-from http_api.parts import Parts
+from service.services import Services
 from tests.described import check_answer
 
 PAGE_ROUTES = {"/", "/docs", "/static/{name}"}
 
 
-def test_every_route_is_described_and_every_description_is_served(parts: Parts) -> None:
+def test_every_route_is_described_and_every_description_is_served(services: Services) -> None:
     served = {
         (method.method.lower(), route.path)
-        for route in inspect_app(create_app(parts)).routes
+        for route in inspect_app(create_app(services)).routes
         for method in route.methods
         if method.method not in ("OPTIONS", "HEAD") and not method.internal and route.path not in PAGE_ROUTES
     }

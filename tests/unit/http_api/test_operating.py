@@ -8,16 +8,16 @@ import pytest
 from falcon.testing import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from http_api.parts import Parts
-from http_api.rate_limit import RateLimiter
+from core.locks import ExclusiveLock
+from core.settings import RateLimit
 from jobs import runner_status
 from jobs.claims import Claim
 from jobs.ids import timestamp
-from jobs.locks import ExclusiveLock
 from jobs.runner_status import RunnerState, RunnerStatus
 from jobs.schema import JobError
-from jobs.settings import RateLimit
 from jobs.spool import Spool
+from service.rate_limit import RateLimiter
+from service.services import Services
 
 Submit = Callable[..., str]
 Begin = Callable[[str], Claim]
@@ -25,15 +25,15 @@ ClientWith = Callable[..., TestClient]
 
 
 @pytest.fixture
-def runner(parts: Parts) -> Iterator[Callable[[RunnerState], None]]:
+def runner(services: Services) -> Iterator[Callable[[RunnerState], None]]:
     """A runner that lives (this process holds its lock) and says what it does."""
-    lock = ExclusiveLock(runner_status.lock_path(parts.settings.data, "cpu"))
+    lock = ExclusiveLock(runner_status.lock_path(services.settings.data, "cpu"))
     assert lock.acquire()
 
     def say(state: RunnerState) -> None:
         now = timestamp()
         status = RunnerStatus(pid=1, state=state, step_seconds={"tiny": 0.5}, started_at=now, updated_at=now)
-        runner_status.write(parts.settings.data, parts.spool.temporary, status)
+        runner_status.write(services.settings.data, services.spool.layout.temporary, status)
 
     say(RunnerState.IDLE)
     yield say
@@ -51,20 +51,20 @@ def test_ready_with_a_runner(client: TestClient, runner: Callable[[RunnerState],
 
 
 def test_models_show_how_they_are_in_memory_while_the_runner_lives(
-    client: TestClient, parts: Parts, runner: Callable[[RunnerState], None]
+    client: TestClient, services: Services, runner: Callable[[RunnerState], None]
 ) -> None:
     plan = {"placement": "resident", "compile": "repeated blocks"}
     now = timestamp()
     status = RunnerStatus(pid=1, state=RunnerState.BUSY, plans={"tiny": plan}, started_at=now, updated_at=now)
-    runner_status.write(parts.settings.data, parts.spool.temporary, status)
+    runner_status.write(services.settings.data, services.spool.layout.temporary, status)
     models = client.simulate_get("/api/models").json["models"]
     assert (models["tiny"]["plan"], models["far"]["plan"]) == (plan, None)
 
 
-def test_models_show_no_plan_of_a_runner_that_was_killed(client: TestClient, parts: Parts) -> None:
+def test_models_show_no_plan_of_a_runner_that_was_killed(client: TestClient, services: Services) -> None:
     now = timestamp()
     status = RunnerStatus(pid=1, state=RunnerState.BUSY, plans={"tiny": {}}, started_at=now, updated_at=now)
-    runner_status.write(parts.settings.data, parts.spool.temporary, status)
+    runner_status.write(services.settings.data, services.spool.layout.temporary, status)
     assert client.simulate_get("/api/models").json["models"]["tiny"]["plan"] is None
 
 
@@ -80,8 +80,10 @@ def test_not_ready_while_the_runner_is_paused(client: TestClient, runner: Callab
     assert client.simulate_get("/health/ready").status_code == 503
 
 
-def test_not_ready_without_room(client_with: ClientWith, runner: Callable[[RunnerState], None], parts: Parts) -> None:
-    client = client_with(spool=Spool(parts.spool.data, reserve_bytes=1 << 60))
+def test_not_ready_without_room(
+    client_with: ClientWith, runner: Callable[[RunnerState], None], services: Services
+) -> None:
+    client = client_with(spool=Spool(services.spool.layout, reserve_bytes=1 << 60))
     answer = client.simulate_get("/health/ready")
     assert answer.status_code == 503
     assert answer.json["checks"]["storage"]["ok"] is False
@@ -120,9 +122,9 @@ def test_metrics_count_jobs_images_times_and_failures(
     assert found["cyberimage_runner_up"][()] == 0
 
 
-def test_refusals_by_the_rate_limit_are_counted_over_workers(client_with: ClientWith, parts: Parts) -> None:
+def test_refusals_by_the_rate_limit_are_counted_over_workers(client_with: ClientWith, services: Services) -> None:
     limit = RateLimit(amount=1, seconds=60)
-    path = parts.spool.root / "rate_limit.sqlite3"
+    path = services.spool.layout.rate_limits
     one, other = (client_with(limiter=RateLimiter(path, limit)) for _ in range(2))
     for client in (one, other, one):
         client.simulate_post("/api/generate", json={"model_id": "tiny", "prompt": "x"})
@@ -133,8 +135,8 @@ def test_refusals_by_the_rate_limit_are_counted_over_workers(client_with: Client
     assert metrics(one)["cyberimage_rate_limited_requests_total"][()] == 2
 
 
-def test_metrics_without_an_index_say_so(client: TestClient, parts: Parts) -> None:
-    for path in (*parts.spool.root.glob("index.*"), *parts.store.outputs.glob("index.*")):
+def test_metrics_without_an_index_say_so(client: TestClient, services: Services) -> None:
+    for path in (*services.spool.layout.spool.glob("index.*"), *services.store.layout.outputs.glob("index.*")):
         path.unlink()
     found = metrics(client)
     assert found["cyberimage_index_up"][()] == 0

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from falcon.testing import TestClient
 
-from http_api.client_address import client_key
-from http_api.parts import Parts
+from http_api.server.client_address import client_key
 from jobs.claims import Claim
 from jobs.schema import JobError, State
+from service.services import Services
 
 Submit = Callable[..., str]
 Begin = Callable[[str], Claim]
@@ -27,11 +27,11 @@ def test_models_tell_what_they_can_do(client: TestClient) -> None:
     assert answer["models"]["far"]["available"] is False
 
 
-def test_the_queue_counts_jobs_by_state(client: TestClient, submit: Submit, begin: Begin, parts: Parts) -> None:
+def test_the_queue_counts_jobs_by_state(client: TestClient, submit: Submit, begin: Begin, services: Services) -> None:
     ids = [submit() for _ in range(5)]
     begin(ids[0]).complete()
     begin(ids[1]).fail(JobError(type="x", message="y"))
-    parts.spool.cancel(ids[2])
+    services.spool.cancel(ids[2])
     held = begin(ids[3])
     counts = {"pending": 1, "processing": 1, "completed": 1, "failed": 2, "total": 5}
     assert client.simulate_get("/api/queue").json == {**counts, "queue_size": 1}
@@ -48,7 +48,7 @@ def test_bad_switches_are_named(client: TestClient, query: str) -> None:
     assert client.simulate_get("/api/queue", query_string=query).status_code == 400
 
 
-def test_reset_touches_dead_jobs_only(client: TestClient, submit: Submit, begin: Begin, parts: Parts) -> None:
+def test_reset_touches_dead_jobs_only(client: TestClient, submit: Submit, begin: Begin, services: Services) -> None:
     dead, alive = begin(submit()), begin(submit())
     dead.abandon()
     answer = client.simulate_post("/api/reset_queue")
@@ -57,9 +57,9 @@ def test_reset_touches_dead_jobs_only(client: TestClient, submit: Submit, begin:
         "reset_count": 1,
         "message": "Reset 1 stalled jobs to pending status",
     }
-    assert parts.spool.find(dead.job.id)[0] is State.PENDING
-    assert parts.spool.find(dead.job.id)[1].attempts == 1
-    assert parts.spool.find(alive.job.id)[0] is State.PROCESSING
+    assert services.spool.find(dead.job.id)[0] is State.PENDING
+    assert services.spool.find(dead.job.id)[1].attempts == 1
+    assert services.spool.find(alive.job.id)[0] is State.PROCESSING
     alive.abandon()
 
 
@@ -116,12 +116,12 @@ def test_wrong_methods_are_told_the_right_ones(client: TestClient, method: str, 
 
 
 def test_an_unforeseen_error_shows_nothing_but_its_id(
-    client: TestClient, parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(job_id: str) -> None:
         raise ZeroDivisionError("a secret of the house")
 
-    monkeypatch.setattr(parts.spool, "find", fail)
+    monkeypatch.setattr(services.spool, "find", fail)
     answer = client.simulate_get("/api/status/x", headers={"X-Request-Id": "abc-1"})
     assert answer.status_code == 500
     assert answer.json.keys() == {"status", "message", "request_id"}

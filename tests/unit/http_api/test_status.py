@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from falcon.testing import TestClient
 
-from http_api.parts import Parts
 from jobs import runner_status
 from jobs.claims import Claim
 from jobs.ids import timestamp
 from jobs.runner_status import RunnerState, RunnerStatus
 from jobs.schema import JobError, Phase, Progress
 from outputs.sidecar import Sidecar
+from service.services import Services
 
 Submit = Callable[..., str]
 Begin = Callable[[str], Claim]
@@ -97,9 +97,11 @@ def test_progress_of_an_earlier_attempt_is_not_shown(client: TestClient, submit:
     held.abandon()
 
 
-def test_unreadable_progress_reads_as_none(client: TestClient, submit: Submit, begin: Begin, parts: Parts) -> None:
+def test_unreadable_progress_reads_as_none(
+    client: TestClient, submit: Submit, begin: Begin, services: Services
+) -> None:
     held = begin(submit())
-    (parts.spool.root / "progress" / f"{held.job.id}.json").write_bytes(b'{"phase": "gen')
+    (services.spool.layout.spool / "progress" / f"{held.job.id}.json").write_bytes(b'{"phase": "gen')
     assert status(client, held.job.id)["message"] == "Preparing"
     held.abandon()
 
@@ -139,9 +141,9 @@ def test_a_failed_job_gives_the_reason_twice(client: TestClient, submit: Submit,
     assert look["error_type"] == "out_of_memory"
 
 
-def test_a_cancelled_job_reads_failed(client: TestClient, submit: Submit, parts: Parts) -> None:
+def test_a_cancelled_job_reads_failed(client: TestClient, submit: Submit, services: Services) -> None:
     job_id = submit()
-    parts.spool.cancel(job_id)
+    services.spool.cancel(job_id)
     look = status(client, job_id)
     assert (look["status"], look["error_type"]) == ("failed", "cancelled")
 
@@ -155,12 +157,12 @@ def test_a_crashed_attempt_is_told_while_the_next_waits(client: TestClient, subm
 
 
 def test_a_damaged_sidecar_is_a_warning_not_a_failure(
-    client: TestClient, submit: Submit, begin: Begin, draw: Draw, parts: Parts
+    client: TestClient, submit: Submit, begin: Begin, draw: Draw, services: Services
 ) -> None:
     held = begin(submit(num_images=2))
     sidecar = draw(held.job, 1)
     draw(held.job, 2)
-    parts.store.sidecar_path(sidecar.id).write_bytes(b"{")
+    services.store.sidecar_path(sidecar.id).write_bytes(b"{")
     held.complete()
     look = status(client, held.job.id)
     assert len(look["images"]) == 1
@@ -175,13 +177,13 @@ def test_eta_of_a_running_job_counts_the_steps_that_are_left(client: TestClient,
 
 
 def test_eta_of_a_waiting_job_comes_from_the_runners_step_times(
-    client: TestClient, submit: Submit, parts: Parts
+    client: TestClient, submit: Submit, services: Services
 ) -> None:
     now = timestamp()
     runner = RunnerStatus(
         pid=os.getpid(), state=RunnerState.IDLE, step_seconds={"tiny": 0.5}, started_at=now, updated_at=now
     )
-    runner_status.write(parts.settings.data, parts.spool.temporary, runner)
+    runner_status.write(services.settings.data, services.spool.layout.temporary, runner)
     submit()
     assert status(client, submit())["eta_seconds"] == 0.5 * 4 * 2
 
@@ -190,17 +192,17 @@ def test_nothing_known_gives_no_estimate(client: TestClient, submit: Submit) -> 
     assert status(client, submit())["eta_seconds"] is None
 
 
-def test_status_works_without_the_index(client: TestClient, submit: Submit, parts: Parts) -> None:
+def test_status_works_without_the_index(client: TestClient, submit: Submit, services: Services) -> None:
     job_id = submit()
-    for path in parts.spool.root.glob("index.*"):
+    for path in services.spool.layout.spool.glob("index.*"):
         path.unlink()
     look = status(client, job_id)
     assert (look["status"], look["queue_position"], look["message"]) == ("pending", None, "Waiting in the queue")
 
 
-def test_a_corrupt_job_file_is_named(client: TestClient, submit: Submit, parts: Parts) -> None:
+def test_a_corrupt_job_file_is_named(client: TestClient, submit: Submit, services: Services) -> None:
     job_id = submit()
-    (parts.spool.root / "pending" / f"{job_id}.json").write_bytes(b"[]")
+    (services.spool.layout.spool / "pending" / f"{job_id}.json").write_bytes(b"[]")
     answer = client.simulate_get(f"/api/status/{job_id}")
     assert answer.status_code == 500
     assert answer.json["error_type"] == "damaged"
@@ -215,10 +217,10 @@ def test_unknown_and_impossible_ids_are_not_found(client: TestClient, job_id: st
 
 
 def test_a_job_that_ends_between_two_looks_is_not_called_stalled(
-    client: TestClient, submit: Submit, begin: Begin, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, submit: Submit, begin: Begin, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = begin(submit())
-    real, calls = parts.spool.is_stalled, []
+    real, calls = services.spool.is_stalled, []
 
     def finish_meanwhile(asked: str) -> bool:
         calls.append(asked)
@@ -226,6 +228,6 @@ def test_a_job_that_ends_between_two_looks_is_not_called_stalled(
             held.complete()
         return real(asked)
 
-    monkeypatch.setattr(parts.spool, "is_stalled", finish_meanwhile)
+    monkeypatch.setattr(services.spool, "is_stalled", finish_meanwhile)
     assert status(client, held.job.id)["status"] == "completed"
     assert calls == [held.job.id]

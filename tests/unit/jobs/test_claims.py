@@ -57,7 +57,7 @@ def test_a_removed_lock_file_ends_the_claim_without_a_commit(spool: Spool, new_j
     spool.submit(job)
     held = claim(spool, job.id)
     assert held is not None
-    spool.lock_path(job.id).unlink()
+    spool.layout.lock(job.id).unlink()
     with pytest.raises(LostClaim):
         held.fail(JobError(type="x", message="y"))
     held.abandon()

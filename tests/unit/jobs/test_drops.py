@@ -16,10 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs import files
+from core import files
+from core.layout import Layout
 from jobs.claims import claim
-from jobs.drop_zone import Drop
-from jobs.drops import RETRY_SECONDS, Adopter
+from jobs.drops.adopter import RETRY_SECONDS, Adopter
+from jobs.drops.zone import Drop
 from jobs.requests import RequestValidator
 from jobs.schema import Job, JobError, State
 from jobs.spool import Spool
@@ -52,7 +53,7 @@ def adopter(spool: Spool, validator: RequestValidator, clock: Clock) -> Adopter:
 @pytest.fixture
 def drop(spool: Spool) -> Callable[[str, bytes], Path]:
     def write(name: str, content: bytes) -> Path:
-        path = spool.incoming / name
+        path = spool.layout.incoming / name
         path.write_bytes(content)
         return path
 
@@ -67,7 +68,7 @@ def jobs_in(spool: Spool, state: State = State.PENDING) -> list[Job]:
 
 
 def reason(spool: Spool, name: str) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((spool.rejected / f"{name}.reason.json").read_bytes())
+    record: dict[str, Any] = json.loads((spool.layout.rejected / f"{name}.reason.json").read_bytes())
     return record
 
 
@@ -101,7 +102,7 @@ def test_a_hard_link_is_accepted_and_its_source_unchanged(
     source = tmp_path / "template.json"
     source.write_bytes(GOOD)
     before = source.stat().st_mtime_ns
-    os.link(source, spool.incoming / "x.json")
+    os.link(source, spool.layout.incoming / "x.json")
     assert len(adopter.scan().adopted) == 1
     assert (source.read_bytes(), source.stat().st_mtime_ns, source.stat().st_nlink) == (GOOD, before, 1)
 
@@ -110,7 +111,7 @@ def test_the_same_file_linked_in_again_is_a_new_job(tmp_path: Path, spool: Spool
     source = tmp_path / "template.json"
     source.write_bytes(GOOD)
     for _ in range(3):
-        os.link(source, spool.incoming / "x.json")
+        os.link(source, spool.layout.incoming / "x.json")
         adopter.scan()
     assert len(jobs_in(spool)) == 3
 
@@ -121,7 +122,7 @@ def test_the_same_file_copied_again_with_its_times_is_a_new_job(tmp_path: Path, 
     source.write_bytes(GOOD)
     os.utime(source, ns=(1, 1))
     for _ in range(3):
-        shutil.copy2(source, spool.incoming / "x.json")
+        shutil.copy2(source, spool.layout.incoming / "x.json")
         adopter.scan()
     assert len(jobs_in(spool)) == 3
 
@@ -153,13 +154,13 @@ def test_a_copy_in_the_same_clock_tick_on_the_same_inode_is_another_drop(
     """Found by hypothesis: the second copy was taken for the first and vanished."""
     first = drop("x.json", content).stat()
     adopter.scan()
-    monkeypatch.setattr("jobs.drop_zone._look_at", lambda entry: Drop(Path(entry.path), first))
+    monkeypatch.setattr("jobs.drops.zone._look_at", lambda entry: Drop(Path(entry.path), first))
     monkeypatch.setattr(files, "read_with_status", lambda path, **_: (Path(path).read_bytes(), first))
-    monkeypatch.setattr("jobs.drops.remove_drop", lambda path, _: path.unlink())
+    monkeypatch.setattr("jobs.drops.adopter.remove_drop", lambda path, _: path.unlink())
     drop("x.json", content)
     adopter.scan()
     jobs = len(jobs_in(spool))
-    refused = len(list(spool.rejected.glob("*.reason.json")))
+    refused = len(list(spool.layout.rejected.glob("*.reason.json")))
     assert jobs + refused == 2
 
 
@@ -196,7 +197,7 @@ def test_an_unfinished_file_is_refused_after_the_quiet_time(
     adopter.scan()
     clock.now += QUIET
     assert adopter.scan().refused == ["x.json"]
-    assert (spool.rejected / "x.json").read_bytes() == NAMED[:-5]
+    assert (spool.layout.rejected / "x.json").read_bytes() == NAMED[:-5]
     assert "not valid JSON" in reason(spool, "x.json")["message"]
     assert not path.exists()
 
@@ -231,7 +232,7 @@ def test_what_is_written_after_the_job_was_whole_is_kept(
     monkeypatch.setattr(spool, "submit_named", submit_and_append)
     result = adopter.scan()
     assert (result.adopted, result.refused) == (["castle"], ["x.json"])
-    assert (spool.rejected / "x.json").read_bytes() == NAMED + b"\n{}"
+    assert (spool.layout.rejected / "x.json").read_bytes() == NAMED + b"\n{}"
 
 
 def test_a_drop_replaced_during_adoption_is_a_drop_of_its_own(
@@ -242,7 +243,7 @@ def test_a_drop_replaced_during_adoption_is_a_drop_of_its_own(
 
     def submit_and_replace(job: Job) -> None:
         submit(job)
-        other = spool.incoming / ".other"
+        other = spool.layout.incoming / ".other"
         other.write_bytes(GOOD)
         other.rename(path)
 
@@ -278,7 +279,7 @@ def test_a_bad_drop_is_refused_at_once_with_its_reason(
 ) -> None:
     path = drop("x.json", content)
     assert adopter.scan().refused == ["x.json"]
-    assert (spool.rejected / "x.json").read_bytes() == content
+    assert (spool.layout.rejected / "x.json").read_bytes() == content
     record = reason(spool, "x.json")
     assert (record["status"], record["file"], record["field"]) == ("error", "x.json", field)
     assert words in record["message"]
@@ -291,16 +292,18 @@ def test_refused_drops_of_one_name_are_all_kept(spool: Spool, adopter: Adopter, 
     for content in (b"[1]", b"[2]", b"[3]"):
         drop("x.json", content)
         adopter.scan()
-    kept = {path.read_bytes() for path in spool.rejected.glob("x*.json") if not path.name.endswith(".reason.json")}
+    kept = {
+        path.read_bytes() for path in spool.layout.rejected.glob("x*.json") if not path.name.endswith(".reason.json")
+    }
     assert kept == {b"[1]", b"[2]", b"[3]"}
-    assert len(list(spool.rejected.glob("*.reason.json"))) == 3
+    assert len(list(spool.layout.rejected.glob("*.reason.json"))) == 3
 
 
 def test_a_refused_drop_never_takes_the_name_of_a_reason(spool: Spool, adopter: Adopter, drop: Dropper) -> None:
     for name in ("x.json", "x.json.reason.json", "x.json.reason.json.reason.json"):
         drop(name, b"[]")
         adopter.scan()
-    assert len(list(spool.rejected.iterdir())) == 6
+    assert len(list(spool.layout.rejected.iterdir())) == 6
     assert reason(spool, "x.json")["file"] == "x.json"
 
 
@@ -308,7 +311,7 @@ def test_a_huge_sparse_file_is_refused_without_being_read(spool: Spool, adopter:
     path = drop("x.json", b"")
     os.truncate(path, 1 << 30)
     assert adopter.scan().refused == ["x.json"]
-    assert (spool.rejected / "x.json").stat().st_size == 1 << 30
+    assert (spool.layout.rejected / "x.json").stat().st_size == 1 << 30
     assert not path.exists()
 
 
@@ -317,9 +320,9 @@ def test_a_drop_that_cannot_be_linked_is_copied(
 ) -> None:
     """As where `incoming/` is a mount of its own, or the file has another owner."""
     path = drop("x.json", b"[]")
-    refuse_links_from(spool.incoming, monkeypatch)
+    refuse_links_from(spool.layout.incoming, monkeypatch)
     assert adopter.scan().refused == ["x.json"]
-    assert (spool.rejected / "x.json").read_bytes() == b"[]"
+    assert (spool.layout.rejected / "x.json").read_bytes() == b"[]"
     assert reason(spool, "x.json")["file"] == "x.json"
     assert not path.exists()
 
@@ -328,7 +331,7 @@ def test_a_huge_file_that_cannot_be_linked_stays(
     spool: Spool, adopter: Adopter, drop: Dropper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = drop("x.json", b" " * 70_000)
-    refuse_links_from(spool.incoming, monkeypatch)
+    refuse_links_from(spool.layout.incoming, monkeypatch)
     result = adopter.scan()
     assert (result.waiting, result.next_check) == (1, RETRY_SECONDS)
     assert path.stat().st_size == 70_000
@@ -391,7 +394,7 @@ def test_a_drop_that_was_adopted_but_not_removed_makes_one_job(
 ) -> None:
     path = drop("x.json", content)
     with monkeypatch.context() as patch:
-        patch.setattr("jobs.drops.remove_drop", lambda *_: False)
+        patch.setattr("jobs.drops.adopter.remove_drop", lambda *_: False)
         (job_id,) = adopter.scan().adopted
     if state is not State.PENDING:
         move_on(spool, job_id, state)
@@ -399,7 +402,7 @@ def test_a_drop_that_was_adopted_but_not_removed_makes_one_job(
     assert (result.adopted, result.refused) == ([], [])
     assert not path.exists()
     assert spool.find(job_id)[0] is state
-    assert list(spool.rejected.iterdir()) == []
+    assert list(spool.layout.rejected.iterdir()) == []
 
 
 def move_on(spool: Spool, job_id: str, state: State) -> None:
@@ -413,12 +416,12 @@ def test_a_refusal_cut_short_is_finished_without_a_second_copy(
 ) -> None:
     path = drop("x.json", b"[]")
     with monkeypatch.context() as patch:
-        patch.setattr("jobs.rejected.remove_drop", lambda *_: False)
+        patch.setattr("jobs.drops.rejected.remove_drop", lambda *_: False)
         adopter.scan()
     assert path.exists()
     Adopter(spool, validator, QUIET).scan()
     assert not path.exists()
-    assert sorted(os.listdir(spool.rejected)) == ["x.json", "x.json.reason.json"]
+    assert sorted(os.listdir(spool.layout.rejected)) == ["x.json", "x.json.reason.json"]
 
 
 # --- Left alone -----------------------------------------------------------------------------------
@@ -435,7 +438,7 @@ def test_files_of_editors_and_transfers_are_never_touched(
     result = adopter.scan()
     assert (result.waiting, result.next_check, result.refused) == (0, None, [])
     assert path.stat() == before
-    assert list(spool.rejected.iterdir()) == []
+    assert list(spool.layout.rejected.iterdir()) == []
 
 
 def make_odd(kind: str, path: Path) -> socket.socket | None:
@@ -463,7 +466,7 @@ def test_what_is_not_a_regular_file_is_left_alone_and_recorded_once(
 ) -> None:
     if kind == "a device" and os.geteuid() != 0:
         pytest.skip("making a device needs root")
-    listener = make_odd(kind, spool.incoming / "odd.json")
+    listener = make_odd(kind, spool.layout.incoming / "odd.json")
     drop("x.json", NAMED)
     for _ in range(2):  # also after a restart
         adopter = Adopter(spool, validator, QUIET)
@@ -471,8 +474,8 @@ def test_what_is_not_a_regular_file_is_left_alone_and_recorded_once(
         adopter.scan()
     assert spool.exists("castle")
     assert kind in reason(spool, "odd.json")["message"]
-    assert os.listdir(spool.rejected) == ["odd.json.reason.json"]
-    assert os.path.lexists(spool.incoming / "odd.json")
+    assert os.listdir(spool.layout.rejected) == ["odd.json.reason.json"]
+    assert os.path.lexists(spool.layout.incoming / "odd.json")
     assert sum("odd.json" in line for line in caplog.messages) == 2
     if listener:
         listener.close()
@@ -505,7 +508,7 @@ def test_an_unreadable_drop_is_recorded_and_tried_again(
         assert len(tries) == 2
     clock.now += RETRY_SECONDS
     assert adopter.scan().adopted == ["castle"]
-    assert list(spool.rejected.iterdir()) == [], "the record goes once the drop is adopted"
+    assert list(spool.layout.rejected.iterdir()) == [], "the record goes once the drop is adopted"
 
 
 ODD_NAMES = [
@@ -522,13 +525,13 @@ ODD_NAMES = [
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_are_adopted_and_refused_like_others(name: bytes, spool: Spool, adopter: Adopter) -> None:
-    path = spool.incoming / os.fsdecode(name)
+    path = spool.layout.incoming / os.fsdecode(name)
     for content in (GOOD, b"[]"):
         path.write_bytes(content)
         adopter.scan()
         assert not path.exists()
     assert len(jobs_in(spool)) == 1
-    kept = [entry for entry in spool.rejected.iterdir() if not entry.name.endswith(".reason.json")]
+    kept = [entry for entry in spool.layout.rejected.iterdir() if not entry.name.endswith(".reason.json")]
     assert [entry.read_bytes() for entry in kept] == [b"[]"]
     record = json.loads(Path(f"{kept[0]}.reason.json").read_bytes())
     assert record["file"] == name.decode("utf-8", "backslashreplace")
@@ -540,19 +543,19 @@ def test_odd_names_are_adopted_and_refused_like_others(name: bytes, spool: Spool
 def test_the_pending_cap_leaves_the_rest_in_the_drop_zone(
     tmp_path: Path, validator: RequestValidator, new_job: Callable[..., Job]
 ) -> None:
-    spool = Spool(tmp_path / "data", max_pending=3)
+    spool = Spool(Layout(tmp_path / "data"), max_pending=3)
     adopter = Adopter(spool, validator, QUIET)
     for number in range(5):
         name = f"job{number}"
         document = {"id": name, "model_id": "tiny", "prompt": "x"}
-        path = spool.incoming / f"{name}.json"
+        path = spool.layout.incoming / f"{name}.json"
         path.write_text(json.dumps(document), encoding="utf-8")
         wait_for_a_later_ctime(path)
     result = adopter.scan()
     assert result.adopted == ["job0", "job1", "job2"]
     assert result.waiting == 2
     assert result.next_check is not None
-    (spool.incoming / "job0.cancel").touch()
+    (spool.layout.incoming / "job0.cancel").touch()
     assert adopter.scan().cancelled == ["job0"], "a full queue can still be relieved"
     assert adopter.scan().adopted == ["job3"]
 
@@ -569,7 +572,7 @@ def test_a_full_disk_leaves_the_drops_where_they_are(
         assert result.next_check is not None
     result = adopter.scan()
     assert (result.adopted, result.refused) == (["castle"], ["y.json"])
-    assert list(spool.temporary.iterdir()) == []
+    assert list(spool.layout.temporary.iterdir()) == []
 
 
 def raises(error: Exception) -> Callable[..., Any]:
@@ -642,7 +645,7 @@ def test_a_cancel_file_for_no_job_is_refused(name: str, spool: Spool, adopter: A
 
 
 def test_a_removed_drop_zone_is_made_again(spool: Spool, adopter: Adopter, drop: Dropper) -> None:
-    spool.incoming.rmdir()
+    spool.layout.incoming.rmdir()
     assert adopter.scan().adopted == []
     drop("x.json", NAMED)
     assert adopter.scan().adopted == ["castle"]
@@ -654,17 +657,17 @@ def test_a_removed_drop_zone_is_made_again(spool: Spool, adopter: Adopter, drop:
 )
 def test_nothing_dropped_ever_vanishes(content: bytes, spool: Spool, adopter: Adopter, clock: Clock) -> None:
     """Whatever the bytes: a job was made, or the bytes are in `rejected/` with a reason."""
-    before = {path.name for path in spool.rejected.iterdir()}
-    (spool.incoming / "x").write_bytes(content)
+    before = {path.name for path in spool.layout.rejected.iterdir()}
+    (spool.layout.incoming / "x").write_bytes(content)
     result = adopter.scan()
     if result.waiting:
         clock.now += QUIET
         result = adopter.scan()
-    new = sorted({path.name for path in spool.rejected.iterdir()} - before)
+    new = sorted({path.name for path in spool.layout.rejected.iterdir()} - before)
     if result.adopted:
         assert spool.exists(result.adopted[0])
         assert not new
     else:
         home, record = new
-        assert (spool.rejected / home).read_bytes() == content
+        assert (spool.layout.rejected / home).read_bytes() == content
         assert record == f"{home}.reason.json"

@@ -66,11 +66,11 @@ def test_an_old_data_directory_goes_on(spool: Spool) -> None:
 
 
 def test_an_old_image_is_found_by_its_id(spool: Spool) -> None:
-    store = ImageStore(spool.outputs, spool.temporary)
+    store = ImageStore(spool.layout)
     content = (DATA / "sidecar_v1.json").read_bytes()
     image_id = json.loads(content)["id"]
     path = store.sidecar_path(image_id)
-    assert path.relative_to(spool.outputs).as_posix() == f"2025/11/23/{image_id}.json"
+    assert path.relative_to(spool.layout.outputs).as_posix() == f"2025/11/23/{image_id}.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     assert store.sidecar(image_id).prompt == "a red boat on a calm sea"

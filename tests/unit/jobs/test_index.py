@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import IndexUnavailable, InvalidRequest
 from jobs.claims import claim
-from jobs.errors import IndexUnavailable, InvalidRequest
-from jobs.index import JobIndex
+from jobs.index.job_index import JobIndex
 from jobs.schema import Job, State, encode
 from jobs.spool import Spool
 from tests.conftest import REPOSITORY
@@ -30,7 +30,7 @@ NewJob = Callable[..., Job]
 @pytest.fixture
 def index(spool: Spool) -> JobIndex:
     """A built index that is told of every change."""
-    index = JobIndex(spool.root / "index.sqlite3", spool)
+    index = JobIndex(spool)
     index.repair()
     spool._observer = index
     return index
@@ -60,7 +60,7 @@ def finish(spool: Spool, job: Job, final: State = State.COMPLETED) -> None:
 
 def in_state(job: Job, spool: Spool, state: State) -> None:
     """Put a job's file into a state's directory as a person would, and tell nobody."""
-    (spool.root / state / f"{job.id}.json").write_bytes(encode(job))
+    (spool.layout.spool / state / f"{job.id}.json").write_bytes(encode(job))
 
 
 def aged(job: Job, hours: float) -> Job:
@@ -72,7 +72,7 @@ def aged(job: Job, hours: float) -> Job:
 
 
 def test_says_it_is_not_built_until_it_is(spool: Spool) -> None:
-    index = JobIndex(spool.root / "index.sqlite3", spool)
+    index = JobIndex(spool)
     with pytest.raises(IndexUnavailable, match="being built"):
         index.counts()
     assert index.needs_repair()
@@ -179,10 +179,10 @@ def test_what_a_person_does_by_hand_is_found(index: JobIndex, spool: Spool, new_
     jobs = [new_job() for _ in range(4)]
     for job in jobs:
         spool.submit(job)
-    (spool.root / "pending" / f"{jobs[0].id}.json").unlink()
+    (spool.layout.spool / "pending" / f"{jobs[0].id}.json").unlink()
     os.rename(spool.path(State.PENDING, jobs[1].id), spool.path(State.FAILED, jobs[1].id))
     in_state(new_job("by-hand"), spool, State.COMPLETED)
-    (spool.root / "completed" / "broken.json").write_text("{")
+    (spool.layout.spool / "completed" / "broken.json").write_text("{")
     assert index.needs_repair()
     index.repair()
     assert counts(index) == {"pending": 2, "processing": 0, "completed": 1, "failed": 1, "total": 4}
@@ -203,7 +203,7 @@ def test_a_quiet_spool_needs_no_repair(index: JobIndex, spool: Spool, new_job: N
 def test_any_mix_of_changes_and_losses_is_repaired(spool: Spool, new_job: NewJob, seed: int) -> None:
     """Random life of a spool whose index hears of half of what happens."""
     chance = random.Random(seed)
-    index = JobIndex(spool.root / "index.sqlite3", spool)
+    index = JobIndex(spool)
     index.repair()
     for _ in range(40):
         spool._observer = index if chance.random() < 0.5 else None
@@ -279,7 +279,7 @@ def test_a_damaged_index_is_rebuilt_and_never_touches_a_job(
 ) -> None:
     for _ in range(30):
         spool.submit(new_job())
-    fresh = JobIndex(index.file.path, spool)  # another process, with no open connections
+    fresh = JobIndex(spool)  # another process, with no open connections
     index.file.checkpoint()
     for suffix in ("-wal", "-shm"):
         Path(f"{index.file.path.resolve()}{suffix}").unlink(missing_ok=True)
@@ -296,13 +296,13 @@ def test_a_damaged_index_is_rebuilt_and_never_touches_a_job(
 
 
 def test_a_folder_in_the_place_of_the_index_disturbs_only_listings(spool: Spool, new_job: NewJob) -> None:
-    index = JobIndex(spool.root / "index.sqlite3", spool)
-    (spool.root / "index.sqlite3").mkdir()
+    index = JobIndex(spool)
+    (spool.layout.spool / "index.sqlite3").mkdir()
     spool._observer = index
     spool.submit(new_job())
     with pytest.raises(IndexUnavailable):
         index.counts()
-    shutil.rmtree(spool.root / "index.sqlite3")
+    shutil.rmtree(spool.layout.spool / "index.sqlite3")
     index.repair()
     assert counts(index)["pending"] == 1
 
@@ -310,10 +310,10 @@ def test_a_folder_in_the_place_of_the_index_disturbs_only_listings(spool: Spool,
 def test_a_locked_index_delays_a_job_but_never_refuses_it(
     index: JobIndex, spool: Spool, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.sqlite_index.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("core.sqlite_index.BUSY_SECONDS", 0.05)
     other = sqlite3.connect(index.file.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    fresh = JobIndex(index.file.path, spool)
+    fresh = JobIndex(spool)
     spool._observer = fresh
     spool.submit(new_job())
     assert counts(fresh)["total"] == 0  # readers are not locked out
@@ -345,7 +345,7 @@ def test_reading_goes_on_while_the_index_is_rebuilt(index: JobIndex, spool: Spoo
     reader.start()
     try:
         for _ in range(10):
-            JobIndex(index.file.path, spool).rebuild()
+            JobIndex(spool).rebuild()
     finally:
         stop.set()
         reader.join()
@@ -356,17 +356,18 @@ def test_many_processes_may_rebuild_and_write_at_once(index: JobIndex, spool: Sp
     for _ in range(10):
         spool.submit(new_job())
     code = (
-        "import sys; from pathlib import Path; from outputs.maintenance import repair\n"
-        "for turn in range(5): repair(Path(sys.argv[1]), rebuild=turn % 2 == 0)"
+        "import sys; from pathlib import Path\n"
+        "from service.maintenance import repair; from tests.indexes import data_at\n"
+        "for turn in range(5): repair(data_at(Path(sys.argv[1])), rebuild=turn % 2 == 0)"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    others = [subprocess.Popen([sys.executable, "-c", code, str(spool.data)], env=environment) for _ in range(3)]
+    others = [subprocess.Popen([sys.executable, "-c", code, str(spool.layout.data)], env=environment) for _ in range(3)]
     while any(other.poll() is None for other in others):
         spool.submit(new_job())
     assert [other.returncode for other in others] == [0, 0, 0]
     index.repair()
     assert counts(index) == directories(spool)
-    assert len(list(spool.root.glob("index.*.sqlite3"))) == 1
+    assert len(list(spool.layout.spool.glob("index.*.sqlite3"))) == 1
 
 
 def test_a_child_does_not_share_connections(index: JobIndex, spool: Spool, new_job: NewJob) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.layout import Layout
 from jobs.pending import PendingQueue
 from jobs.schema import EffectiveSettings, Job
 from jobs.spool import Spool
@@ -49,7 +50,7 @@ def drain(spool: Spool, look_ahead: int, batches: list[list[str]]) -> tuple[list
         if job_id is not None:
             taken.append(by_id[job_id])
             warm = by_id[job_id].model_id
-            (spool.root / "pending" / f"{job_id}.json").unlink()
+            (spool.layout.spool / "pending" / f"{job_id}.json").unlink()
 
 
 @settings(max_examples=40, deadline=None)
@@ -59,7 +60,7 @@ def drain(spool: Spool, look_ahead: int, batches: list[list[str]]) -> tuple[list
 )
 def test_nobody_is_overtaken_more_often_than_allowed(batches: list[list[str]], look_ahead: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        spool = Spool(Path(folder) / "data")
+        spool = Spool(Layout(Path(folder) / "data"))
         spool.prepare()
         submitted, taken = drain(spool, look_ahead, batches)
     assert sorted(job.order for job in taken) == [job.order for job in submitted]

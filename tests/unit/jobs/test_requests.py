@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from core.errors import InvalidRequest
+from core.strict_json import SIZE_LIMIT, is_incomplete, parse_object
 from jobs.catalog import Catalog
-from jobs.errors import InvalidRequest
 from jobs.requests import RequestValidator
 from jobs.schema import Job
-from jobs.strict_json import SIZE_LIMIT, is_incomplete, parse_object
 
 ORDER = "01890a5d-ac96-774b-bcce-b302099a8057"
 RELAXED = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])

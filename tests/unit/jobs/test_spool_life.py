@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
+from core.layout import Layout
 from jobs import claims
 from jobs.claims import Claim, claim, recover
-from jobs.drops import Adopter
+from jobs.drops.adopter import Adopter
 from jobs.errors import DuplicateJob, JobNotFound
 from jobs.pending import PendingQueue
 from jobs.schema import FINAL_STATES, JobError, State
@@ -34,7 +35,7 @@ class SpoolLife(RuleBasedStateMachine):
         super().__init__()
         memory = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
-        self.spool = Spool(self.folder / "data")
+        self.spool = Spool(Layout(self.folder / "data"))
         self.spool.prepare()
         self.validator = scenario.validator(self.folder / "models")
         self.adopter = Adopter(self.spool, self.validator, 30)
@@ -64,7 +65,7 @@ class SpoolLife(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES))
     def drop(self, name: str) -> None:
         document = json.loads(_body(name)) | {"id": name}
-        (self.spool.incoming / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
+        (self.spool.layout.incoming / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
         result = self.adopter.scan()
         if name in self.states:
             assert result.refused == [f"{name}.json"]

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.errors import IndexUnavailable, InvalidRequest
+from core.layout import Layout
 from jobs import ids
-from jobs.errors import IndexUnavailable, InvalidRequest
 from jobs.spool import Spool
-from outputs.index import ImageIndex
-from outputs.index_queries import to_image_id, to_number
-from outputs.search_text import fold
+from outputs.index.image_index import ImageIndex
+from outputs.index.queries import to_image_id, to_number
+from outputs.index.search_text import fold
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from tests.conftest import REPOSITORY
@@ -28,13 +29,13 @@ from tests.unit.outputs.images import make_sidecar
 @pytest.fixture
 def store(spool: Spool) -> ImageStore:
     """A store that tells its index."""
-    return ImageStore(spool.outputs, spool.temporary)
+    return ImageStore(spool.layout)
 
 
 @pytest.fixture
 def index(store: ImageStore) -> ImageIndex:
     """A built index that is told of every change."""
-    index = ImageIndex(store.outputs / "index.sqlite3", store)
+    index = ImageIndex(store)
     index.repair()
     store._observer = index
     return index
@@ -212,9 +213,9 @@ def test_what_a_person_does_by_hand_is_found(index: ImageIndex, store: ImageStor
     store.commit(b"png", copied)
     misplaced = store.path(images[3].id).parent / f"{make_sidecar(images[0].order, 'x', 'demo', number=7).id}.json"
     misplaced.write_bytes(store.sidecar_path(images[3].id).read_bytes())
-    (store.outputs / "2026" / "99").mkdir(parents=True, exist_ok=True)
-    (store.outputs / "2026" / "99" / "01").mkdir()
-    (store.outputs / "2026" / "notes.txt").write_text("hello")
+    (store.layout.outputs / "2026" / "99").mkdir(parents=True, exist_ok=True)
+    (store.layout.outputs / "2026" / "99" / "01").mkdir()
+    (store.layout.outputs / "2026" / "notes.txt").write_text("hello")
     assert index.needs_repair()
     assert index.repair() == 3
     assert found(index) == sorted([images[2].id, images[3].id, copied.id], key=to_number, reverse=True)
@@ -226,7 +227,7 @@ def test_folders_of_days_beyond_the_calendar_are_left_alone(
     index: ImageIndex, store: ImageStore, add: Add, day: str
 ) -> None:
     image = add()
-    (store.outputs / day).mkdir(parents=True)
+    (store.layout.outputs / day).mkdir(parents=True)
     index.repair()
     index.rebuild()
     assert found(index) == [image.id]
@@ -265,7 +266,7 @@ def test_search_is_complete_before_the_full_text_index_is(
 def test_a_deleted_and_damaged_index_is_rebuilt(index: ImageIndex, store: ImageStore, add: Add) -> None:
     images = [add(f"castle {n}", days_ago=n) for n in range(10)]
     index.file.path.resolve().write_bytes(os.urandom(20000))
-    other = ImageIndex(index.file.path, store)
+    other = ImageIndex(store)
     with pytest.raises(IndexUnavailable):
         other.page()
     other.repair()
@@ -282,8 +283,8 @@ def test_rows_are_numbered_by_time(spool: Spool) -> None:
 
 
 def test_an_unbuilt_index_never_hinders_a_commit(spool: Spool, tmp_path: Path) -> None:
-    store = ImageStore(spool.outputs, spool.temporary)
-    index = ImageIndex(tmp_path / "no" / "such" / "folder.sqlite3", store)
+    store = ImageStore(spool.layout)
+    index = ImageIndex(ImageStore(Layout(tmp_path / "no" / "such")))
     store._observer = index
     sidecar = make_sidecar(spool.clock.issue(), "x", "demo")
     store.commit(b"png", sidecar)
@@ -296,16 +297,15 @@ def test_a_full_disk_costs_only_the_index(index: ImageIndex, store: ImageStore, 
     add()
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from outputs.maintenance import image_index; from outputs.store import ImageStore\n"
-        "from tests.unit.outputs.images import make_sidecar; from jobs.spool import Spool\n"
-        "data = Path(sys.argv[1]); index = image_index(data); clock = Spool(data).clock\n"
-        "store = ImageStore(data / 'outputs', data / 'spool' / 'tmp', index)\n"
+        "from tests.unit.outputs.images import make_sidecar\n"
+        "from tests.indexes import data_at\n"
+        "data = data_at(Path(sys.argv[1])); index = data.images; clock, store = data.spool.clock, data.store\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
         "for _ in range(3): store.commit(b'png', make_sidecar(clock.issue(), 'late castle', 'demo'))\n"
         "print(index.page().total)"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-c", code, str(store.outputs.parent)]
+    command = [sys.executable, "-c", code, str(store.layout.outputs.parent)]
     child = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     assert child.stdout.strip() == "1"
     index.repair()

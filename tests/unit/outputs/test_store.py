@@ -19,7 +19,7 @@ from tests.sidecars import sidecar_of
 
 @pytest.fixture
 def store(spool: Spool) -> ImageStore:
-    return ImageStore(spool.outputs, spool.temporary)
+    return ImageStore(spool.layout)
 
 
 @pytest.fixture

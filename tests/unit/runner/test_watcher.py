@@ -21,7 +21,7 @@ from runner.watcher import Watcher
 
 @pytest.fixture
 def watcher(spool: Spool) -> Iterator[Watcher]:
-    watcher = Watcher([spool.bell, spool.incoming])
+    watcher = Watcher([spool.layout.bell, spool.layout.incoming])
     watcher.check()
     yield watcher
     watcher.close()
@@ -40,65 +40,65 @@ def test_it_rings(spool: Spool, watcher: Watcher, tmp_path: Path, way: str) -> N
     if way == "bell":
         spool.ring()
     elif way == "write":
-        (spool.incoming / "castle.json").write_text("{}", encoding="utf-8")
+        (spool.layout.incoming / "castle.json").write_text("{}", encoding="utf-8")
     elif way == "move":
-        os.rename(source, spool.incoming / "castle.json")
+        os.rename(source, spool.layout.incoming / "castle.json")
     else:
-        os.link(source, spool.incoming / "castle.json")
-    assert rung(watcher) == {spool.bell if way == "bell" else spool.incoming}
+        os.link(source, spool.layout.incoming / "castle.json")
+    assert rung(watcher) == {spool.layout.bell if way == "bell" else spool.layout.incoming}
     assert rung(watcher, 0) == set()
 
 
 def test_a_replaced_folder_is_watched_anew(spool: Spool, watcher: Watcher) -> None:
-    os.rename(spool.incoming, spool.root / "old")
-    spool.incoming.mkdir()
+    os.rename(spool.layout.incoming, spool.layout.spool / "old")
+    spool.layout.incoming.mkdir()
     watcher.check()
     watcher.heard()
-    (spool.root / "old" / "castle.json").write_text("{}", encoding="utf-8")
+    (spool.layout.spool / "old" / "castle.json").write_text("{}", encoding="utf-8")
     assert rung(watcher, 0) == set()
-    (spool.incoming / "castle.json").write_text("{}", encoding="utf-8")
-    assert rung(watcher) == {spool.incoming}
+    (spool.layout.incoming / "castle.json").write_text("{}", encoding="utf-8")
+    assert rung(watcher) == {spool.layout.incoming}
 
 
 def test_a_folder_that_is_gone_is_watched_when_it_is_back(spool: Spool, watcher: Watcher) -> None:
-    spool.incoming.rmdir()
+    spool.layout.incoming.rmdir()
     watcher.check()
-    spool.incoming.mkdir()
+    spool.layout.incoming.mkdir()
     watcher.check()
     watcher.heard()
-    (spool.incoming / "castle.json").write_text("{}", encoding="utf-8")
-    assert rung(watcher) == {spool.incoming}
+    (spool.layout.incoming / "castle.json").write_text("{}", encoding="utf-8")
+    assert rung(watcher) == {spool.layout.incoming}
 
 
 def test_a_folder_made_anew_between_two_scans_is_watched(spool: Spool, watcher: Watcher) -> None:
     """The new folder often gets the inode number of the old one."""
     for _ in range(10):
-        spool.incoming.rmdir()
-        spool.incoming.mkdir()
+        spool.layout.incoming.rmdir()
+        spool.layout.incoming.mkdir()
         watcher.check()
         watcher.heard()
-        (spool.incoming / "castle.json").write_text("{}", encoding="utf-8")
-        assert rung(watcher) == {spool.incoming}
-        (spool.incoming / "castle.json").unlink()
+        (spool.layout.incoming / "castle.json").write_text("{}", encoding="utf-8")
+        assert rung(watcher) == {spool.layout.incoming}
+        (spool.layout.incoming / "castle.json").unlink()
 
 
 def test_moves_out_of_a_watched_folder_hold_nothing_up(spool: Spool, watcher: Watcher) -> None:
     """watchdog's Observer holds what follows an unpaired move for half a second; a claim by rename is one."""
     delays = []
     for number in range(20):
-        (spool.incoming / f"{number}.json").write_text("{}", encoding="utf-8")
-        assert rung(watcher) == {spool.incoming}
-        os.rename(spool.incoming / f"{number}.json", spool.root / State.PENDING / f"{number}.json")
+        (spool.layout.incoming / f"{number}.json").write_text("{}", encoding="utf-8")
+        assert rung(watcher) == {spool.layout.incoming}
+        os.rename(spool.layout.incoming / f"{number}.json", spool.layout.spool / State.PENDING / f"{number}.json")
         began = time.monotonic()
         spool.ring()
-        assert rung(watcher) == {spool.bell}
+        assert rung(watcher) == {spool.layout.bell}
         delays.append(time.monotonic() - began)
     assert median(delays) < 0.4, "each would be held up, not only some on a busy machine"
 
 
 def test_lost_events_ring_everywhere(spool: Spool, watcher: Watcher) -> None:
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text(encoding="ascii"))
-    names = [spool.incoming / name for name in "ab"]
+    names = [spool.layout.incoming / name for name in "ab"]
     for _ in range(limit // 4 + 100):  # two names in turn, so that equal events in a row are not merged
         for name in names:
             os.close(os.open(name, os.O_WRONLY | os.O_CREAT))
@@ -106,7 +106,7 @@ def test_lost_events_ring_everywhere(spool: Spool, watcher: Watcher) -> None:
     found: set[Path] = set()
     while more := rung(watcher, 0.5):
         found |= more
-    assert found == {spool.bell, spool.incoming}
+    assert found == {spool.layout.bell, spool.layout.incoming}
 
 
 def refuse(*_: object) -> None:
@@ -119,7 +119,7 @@ def test_without_watches_it_goes_on_and_says_so_once(
     spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: str
 ) -> None:
     monkeypatch.setattr(InotifyFD, limit, refuse)
-    watcher = Watcher([spool.bell])
+    watcher = Watcher([spool.layout.bell])
     with caplog.at_level(logging.WARNING):
         watcher.check()
         watcher.check()
@@ -130,19 +130,19 @@ def test_without_watches_it_goes_on_and_says_so_once(
     watcher.check()
     assert watcher.is_watching
     spool.ring()
-    assert rung(watcher) == {spool.bell}
+    assert rung(watcher) == {spool.layout.bell}
     watcher.close()
 
 
 def test_it_gives_its_descriptors_back(spool: Spool) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
-        watcher = Watcher([spool.bell, spool.incoming])
+        watcher = Watcher([spool.layout.bell, spool.layout.incoming])
         watcher.check()
         spool.ring()
         rung(watcher)
         watcher.close()
-        Watcher([spool.bell]).close()
+        Watcher([spool.layout.bell]).close()
     assert len(os.listdir("/proc/self/fd")) == before
 
 

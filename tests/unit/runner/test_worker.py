@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from engine.local.devices import Device
+from engine.local.pipelines import Pipelines
 from jobs.catalog import Speed
 from jobs.schema import Job, State
 from outputs.store import ImageStore
-from runner.devices import Device
 from runner.messages import Ended, Leaving, Loaded, Loading, Stepped, WarmingUp
-from runner.pipelines import Pipelines
-from tests.unit.runner.conftest import Bench
+from tests.unit.conftest import Bench
 
 
 def pixels(bench: Bench, job: Job) -> list[bytes]:
@@ -337,7 +337,7 @@ def test_a_full_disk_puts_the_job_back_without_losing_its_attempt(
 def test_a_removed_lock_file_stops_all_writing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     job = bench.desk.submit(num_inference_steps=3)
     bench.channel.on_event = lambda event: (
-        bench.desk.spool.lock_path(job.id).unlink(missing_ok=True) if isinstance(event, Stepped) else None
+        bench.desk.spool.layout.lock(job.id).unlink(missing_ok=True) if isinstance(event, Stepped) else None
     )
     bench.run(job)
     assert bench.desk.pngs() == []

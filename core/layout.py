@@ -1,0 +1,102 @@
+"""Every path of the data directory: the only module that knows the names of its folders and files.
+
+`docs/spool.md` states what people and scripts may rely on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+#: Marks a folder as a data directory of ours.
+MARKER: Final = ".cyberimage"
+#: Folders of the spool beside those of the states.
+_FOLDERS: Final = ("incoming", "rejected", "progress", "cancel", "bell", "tmp")
+
+
+class Layout:
+    """The paths below one data directory. States, job ids and device names are checked by whoever passes them.
+
+    What lies on the way of every request is returned as text: joining Path objects costs more than opening a file.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.marker = data / MARKER
+        self.spool = data / "spool"
+        self.incoming = self.spool / "incoming"
+        self.rejected = self.spool / "rejected"
+        self.progress = self.spool / "progress"
+        self.cancel = self.spool / "cancel"
+        self.locks = self.spool / "locks"
+        #: Drafts, on the file system of everything that is written.
+        self.temporary = self.spool / "tmp"
+        self.bell = self.spool / "bell"
+        self.doorbell = self.bell / "ring"
+        self.order = self.spool / "order"
+        self.job_index = self.spool / "index.sqlite3"
+        self.rate_limits = self.spool / "rate_limit.sqlite3"
+        self.outputs = data / "outputs"
+        self.image_index = self.outputs / "index.sqlite3"
+        #: What the runner learned of each model's latents.
+        self.latent_maps = data / "previews"
+        self.cache = data / "cache"
+        #: Kernels that torch compiled.
+        self.compiled = self.cache / "compiled"
+        self._spool = str(self.spool)
+        self._outputs = str(self.outputs)
+
+    def folders(self, states: tuple[str, ...]) -> list[Path]:
+        """The folders that the programs make at their start; those of the `states` come first."""
+        return [*(self.spool / name for name in (*states, *_FOLDERS)), self.outputs]
+
+    # --- Jobs ---------------------------------------------------------------------------------
+
+    def state(self, state: str) -> str:
+        """The folder of the jobs in a state."""
+        return f"{self._spool}/{state}"
+
+    def job(self, state: str, job_id: str) -> str:
+        """The file of a job in a state."""
+        return f"{self._spool}/{state}/{job_id}.json"
+
+    def lock(self, job_id: str) -> Path:
+        """The lock of a job."""
+        return Path(f"{self._spool}/locks/{job_id}.lock")
+
+    def progress_of(self, job_id: str) -> Path:
+        """How far a job is; the file need not be there."""
+        return Path(f"{self._spool}/progress/{job_id}.json")
+
+    def preview_of(self, job_id: str) -> Path:
+        """A small picture of a job's current image; the file need not be there."""
+        return Path(f"{self._spool}/progress/{job_id}.webp")
+
+    def cancel_request(self, job_id: str) -> Path:
+        """Exists once somebody asked to cancel a job."""
+        return Path(f"{self._spool}/cancel/{job_id}")
+
+    # --- Images -------------------------------------------------------------------------------
+
+    def image(self, file_path: str) -> str:
+        """An image's file by its path below the outputs, `YYYY/MM/DD/<name>`."""
+        return f"{self._outputs}/{file_path}"
+
+    # --- Runners ------------------------------------------------------------------------------
+
+    def runner_lock(self, device: str) -> Path:
+        """Held by the runner of a device while it lives; no job id can have this name."""
+        return self.locks / f"runner.{_file_name(device)}.lock"
+
+    def runner_locks(self) -> list[Path]:
+        """The locks of all runners that ever ran here."""
+        return sorted(self.locks.glob("runner.*.lock"))
+
+    def device_lock(self, device: str) -> Path:
+        """Held by the worker that owns a device."""
+        return self.locks / f"device.{_file_name(device)}.lock"
+
+
+def _file_name(device: str) -> str:
+    """A device's name, `cuda:0`, as it may stand in a file's name."""
+    return device.replace(":", "-")

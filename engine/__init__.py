@@ -1,0 +1,1 @@
+"""Who draws: the contract between the runner and what makes pictures, and its implementations."""

@@ -1,0 +1,1 @@
+"""Draws in this process: devices, weights, the memory plan, loading, pipelines, previews."""

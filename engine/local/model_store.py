@@ -1,0 +1,191 @@
+"""Fetches the weights of catalog models from the hub, and looks after those that are here. No torch.
+
+Nothing else in this project reaches out to a hub, and a pull happens only when an operator asks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from engine.local import weights
+from engine.local.weights import RECORD_NAME, DamagedModel, PullRecord
+from jobs.catalog import Catalog
+from jobs.ids import timestamp
+
+#: Kept free on the disk beside the weights.
+_DISK_RESERVE: Final = 1 << 30
+#: What a component's folder may hold: weights without pickle, configurations, tokenizers.
+_KINDS: Final = (".safetensors", ".json", ".txt", ".model")
+
+
+class PullFailed(Exception):
+    """A model could not be fetched; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a hub repository: path, bytes, and SHA-256 where the hub knows it."""
+
+    path: str
+    size: int
+    sha256: str | None
+
+
+class ModelStore:
+    """The weights of a catalog's models. `hub` is the huggingface_hub module, or what stands in for it."""
+
+    def __init__(self, catalog: Catalog, hub: Any) -> None:
+        self._catalog = catalog
+        self._hub = hub
+
+    def pull(self, key: str, token: str | None) -> Path:
+        """Fetch what a model needs; an interrupted pull goes on where it stopped. Raises PullFailed."""
+        entry = self._catalog.models[key]
+        if entry.local:
+            raise PullFailed(f"{key} is a local model ({entry.id}); there is nothing to pull.")
+        target = self._catalog.path(key)
+        if target.exists():
+            raise PullFailed(f"{key} is here already ({target}); remove {target.name} first to fetch it anew.")
+        partial = target.with_name(f"{target.name}.partial")
+        try:
+            revision, files = self._remote_files(entry.id, entry.revision, token)
+            _check_disk(target.parent, files, partial)
+            self._hub.snapshot_download(
+                entry.id,
+                revision=revision,
+                local_dir=partial,
+                allow_patterns=[file.path for file in files],
+                token=token,
+            )
+        except (OSError, self._hub.errors.HTTPError, self._hub.errors.EntryNotFoundError) as error:
+            # HTTPError is that of the hub's HTTP library, for a hub that cannot be reached.
+            raise PullFailed(self._explain(error, key, entry.id, entry.revision)) from error
+        shutil.rmtree(partial / ".cache", ignore_errors=True)
+        _write_record(partial, entry.id, revision, files)
+        _check_whole(partial, key)
+        os.rename(partial, target)
+        return target
+
+    def verify(self, key: str) -> list[str]:
+        """The faults of a model's files as sentences; empty if there are none. Reads every byte."""
+        folder = self._catalog.path(key)
+        try:
+            weights.inspect(folder)
+        except DamagedModel as error:
+            return [str(error)]
+        record = weights.pull_record(folder)
+        return [] if record is None else list(_faults(folder, record))
+
+    def remove(self, key: str) -> int:
+        """Remove a pulled model, also an unfinished pull; answers the bytes freed. Raises PullFailed."""
+        if self._catalog.models[key].local:
+            raise PullFailed(f"{key} is a local model; it was not pulled and is not removed.")
+        target = self._catalog.path(key)
+        if target.name != key:
+            raise PullFailed(f"{key} has no weights of its own; it uses those of {target.name}: remove those.")
+        freed = 0
+        for folder in (target, target.with_name(f"{target.name}.partial")):
+            freed += size_of(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+        return freed
+
+    def _remote_files(self, repository: str, revision: str | None, token: str | None) -> tuple[str, list[RemoteFile]]:
+        """The exact revision, and the files that the pipeline needs."""
+        info = self._hub.HfApi(token=token).model_info(repository, revision=revision, files_metadata=True)
+        everything = [_remote(item) for item in info.siblings]
+        if not any(file.path == "model_index.json" for file in everything):
+            raise PullFailed(f"{repository} has no model_index.json: it is no diffusers pipeline.")
+        index_path = self._hub.hf_hub_download(repository, "model_index.json", revision=info.sha, token=token)
+        index = weights.read_index(Path(index_path).parent)
+        return info.sha, needed_files(everything, weights.components_of(index))
+
+    def _explain(self, error: Exception, key: str, repository: str, revision: str | None) -> str:
+        errors = self._hub.errors
+        page = f"https://huggingface.co/{repository}"
+        if isinstance(error, errors.GatedRepoError):
+            return (
+                f"{key} is gated: accept its licence at {page} with your account, make a token at "
+                f"https://huggingface.co/settings/tokens, and set HF_TOKEN."
+            )
+        if isinstance(error, errors.RevisionNotFoundError):
+            return f"{repository} has no revision {revision!r}; correct `revision` of {key} in the catalog."
+        if isinstance(error, errors.RepositoryNotFoundError):
+            return f"There is no model {repository} on the hub, or it is private: check `id` of {key}, or set HF_TOKEN."
+        return (
+            f"{key} could not be fetched from {page}: {str(error).splitlines()[0] if str(error) else error!r}. "
+            "Run the same command again to go on where it stopped."
+        )
+
+
+def needed_files(files: list[RemoteFile], components: list[str]) -> list[RemoteFile]:
+    """What of a repository the pipeline needs: its components' folders, without pickles and other variants."""
+    return [file for file in files if file.path == "model_index.json" or _is_needed(file.path, components)]
+
+
+def _is_needed(path: str, components: list[str]) -> bool:
+    folder, _, name = path.partition("/")
+    if folder not in components or "/" in name or not name.endswith(_KINDS):
+        return False
+    is_weight = name.endswith((".safetensors", ".safetensors.index.json"))
+    return not (is_weight and (".fp16." in name or ".bf16." in name or ".non_ema." in name))
+
+
+def size_of(folder: Path) -> int:
+    """The bytes below a folder; 0 if it is not there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _remote(item: Any) -> RemoteFile:
+    return RemoteFile(item.rfilename, item.size or 0, item.lfs.sha256 if item.lfs else None)
+
+
+def _check_disk(folder: Path, files: list[RemoteFile], partial: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = sum(file.size for file in files) - size_of(partial)
+    free = shutil.disk_usage(folder).free
+    if needed + _DISK_RESERVE > free:
+        raise PullFailed(
+            f"{needed / 1e9:.1f} GB are needed below {folder}, and 1 GB must stay free, "
+            f"but only {free / 1e9:.1f} GB are."
+        )
+
+
+def _write_record(folder: Path, repository: str, revision: str, files: list[RemoteFile]) -> None:
+    record = PullRecord(
+        id=repository,
+        revision=revision,
+        pulled_at=timestamp(),
+        files={file.path: (file.size, file.sha256) for file in files},
+    )
+    (folder / RECORD_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+
+def _check_whole(folder: Path, key: str) -> None:
+    try:
+        weights.inspect(folder)
+    except DamagedModel as error:
+        raise PullFailed(f"{key} was fetched but cannot be used: {error}") from error
+
+
+def _faults(folder: Path, record: PullRecord) -> Iterator[str]:
+    for name, (size, sha256) in record.files.items():
+        path = folder / name
+        if not path.is_file():
+            yield f"{name} is missing."
+        elif path.stat().st_size != size:
+            yield f"{name} has {path.stat().st_size} bytes, not {size}."
+        elif sha256 is not None and _sha256(path) != sha256:
+            yield f"{name} is damaged: its SHA-256 is not that of the hub."
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,68 @@
+"""`POST /api/enrich`: a fuller prompt from a short one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from falcon import Request, Response
+from msgspec import Meta, Struct
+
+from core.errors import InvalidRequest
+from core.strict_json import parse_object, shown
+from enrich.enricher import DEFAULT_STYLE, STYLES, Enricher
+from http_api.server.query import Query
+from http_api.server.request_body import read_json
+
+_FIELDS: Final = ("prompt", "style")
+
+
+class EnrichRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /enrich`."""
+
+    prompt: Annotated[str, Meta(min_length=1, description="The prompt to enhance")]
+    style: Annotated[str, Meta(description=f"One of {', '.join(STYLES)}")] = DEFAULT_STYLE
+
+
+class EnrichResource:
+    """Enriches prompts, with the built-in enricher or a language model server."""
+
+    def __init__(self, enricher: Enricher, prompt_limit: int) -> None:
+        self._enricher = enricher
+        self._prompt_limit = prompt_limit
+
+    def on_post(self, req: Request, resp: Response) -> None:
+        """Answer the enriched prompt and who wrote it."""
+        Query(req)
+        request = self._request(read_json(req))
+        found = self._enricher.enrich(request.prompt, request.style)
+        resp.media = {
+            "original_prompt": found.original_prompt,
+            "enriched_prompt": found.enriched_prompt,
+            "style": found.style,
+            "source": found.source,
+            "warnings": [found.warning] if found.warning else [],
+        }
+
+    def _request(self, raw: bytes) -> EnrichRequest:
+        document = parse_object(raw)
+        if "prompt" not in document:
+            raise InvalidRequest("Missing required fields: prompt.", "prompt")
+        for name, value in document.items():
+            if name not in _FIELDS:
+                raise InvalidRequest(
+                    f"{name[:100]!r} is not a known field; known here: {', '.join(_FIELDS)}.", name[:100]
+                )
+            if not isinstance(value, str):
+                right = "a text" if name == "prompt" else f"one of {', '.join(STYLES)}"
+                raise InvalidRequest(f"{name} is {shown(value)}; it must be {right}.", name)
+        request = msgspec.convert(document, EnrichRequest, strict=True) if document["prompt"] else _blank()
+        if len(request.prompt) > self._prompt_limit:
+            raise InvalidRequest(
+                f"prompt has {len(request.prompt)} characters; at most {self._prompt_limit} are allowed.", "prompt"
+            )
+        return request
+
+
+def _blank() -> EnrichRequest:
+    raise InvalidRequest("prompt is blank; write at least one word of what the picture should show.", "prompt")

@@ -1,0 +1,91 @@
+"""`GET /api/jobs/<job_id>/events`: a job's status as server-sent events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import falcon
+from falcon import Request, Response
+
+from http_api.api.rendering import RenderedStatus, StatusRenderer
+from http_api.server.errors import ApiError
+from http_api.server.query import Query
+from service.watch import JobWatcher, Subscription
+
+#: Open streams per worker; more would starve the other requests of connections.
+MAX_STREAMS: Final = 1000
+#: Seconds between comments that keep proxies from closing a silent stream, and find clients that are gone.
+KEEP_ALIVE: Final = 15.0
+#: Seconds after which a stream ends by itself; the browser connects again and misses nothing.
+_LIFETIME: Final = 3600.0
+_RETRY: Final = b"retry: 2000\n\n"
+
+
+class EventResource:
+    """Streams `status` events, each the whole answer of `/status`, and one `end` event.
+
+    The id of an event stands for its content. A client that comes back with the last id it saw
+    (Last-Event-ID) is not told it again; if that was the end it gets 204, which stops a browser's
+    EventSource for good.
+    """
+
+    def __init__(self, watcher: JobWatcher, renderer: StatusRenderer) -> None:
+        self._watcher = watcher
+        self._renderer = renderer
+
+    def on_get(self, req: Request, resp: Response, job_id: str) -> None:
+        """Begin the stream; raises JobNotFound before it begins."""
+        Query(req)
+        if self._watcher.streams >= MAX_STREAMS:
+            raise ApiError(falcon.HTTP_503, "Too many event streams are open; poll /api/status instead.", wait=5)
+        known = req.get_header("Last-Event-ID")
+        watching = self._watcher.watch(job_id)
+        snapshot, subscription = watching.__enter__()
+        first = self._renderer.render_shared(snapshot)
+        if first.is_final and first.version == known:
+            watching.__exit__(None, None, None)
+            resp.status = falcon.HTTP_204
+            return
+        resp.content_type = "text/event-stream"
+        resp.set_header("X-Accel-Buffering", "no")
+        resp.stream = _Stream(self._events(first, subscription, known), lambda: watching.__exit__(None, None, None))
+
+    def _events(self, first: RenderedStatus, subscription: Subscription, known: str | None) -> Iterator[bytes]:
+        yield _RETRY
+        latest = first
+        if first.version != known:
+            yield _event(first)
+        end = time.monotonic() + _LIFETIME
+        while not latest.is_final and not subscription.is_over and time.monotonic() < end:
+            news = subscription.wait(KEEP_ALIVE)
+            if news is None:
+                if not subscription.is_over:
+                    yield b": keep-alive\n\n"
+                continue
+            rendered = self._renderer.render_shared(news)
+            if rendered.version != latest.version:
+                yield _event(rendered)
+            latest = rendered
+        if latest.is_final:
+            yield b"event: end\ndata: {}\n\n"
+
+
+class _Stream:
+    """An iterable that unsubscribes when the server closes it, even if it never began."""
+
+    def __init__(self, events: Iterator[bytes], end: Callable[[], object]) -> None:
+        self._events = events
+        self._end = end
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._events
+
+    def close(self) -> None:
+        """Called by the server, however the answer ended."""
+        self._end()
+
+
+def _event(status: RenderedStatus) -> bytes:
+    return b"event: status\nid: " + status.version.encode() + b"\ndata: " + status.body + b"\n\n"

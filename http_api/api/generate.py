@@ -1,0 +1,56 @@
+"""`POST /api/generate`: a request becomes a job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from falcon import Request, Response
+
+from http_api.api.job_view import api_status
+from http_api.server import blocking
+from http_api.server.client_address import client_key
+from http_api.server.query import Query
+from http_api.server.request_body import read_json
+from jobs.requests import RequestValidator
+from jobs.schema import Job, State
+from service.submit import Client, Submitter
+
+
+class GenerateResource:
+    """Accepts jobs."""
+
+    def __init__(self, validator: RequestValidator, submitter: Submitter, trusted_proxies: int) -> None:
+        self._validator = validator
+        self._submitter = submitter
+        self._trusted_proxies = trusted_proxies
+
+    def on_post(self, req: Request, resp: Response) -> None:
+        """Store the job and answer its id."""
+        Query(req)
+        request = self._validator.generate(read_json(req))
+        client = client_of(req, self._trusted_proxies)
+        answer_accepted(req, resp, *blocking.run(lambda: self._submitter.submit(request, client)))
+
+
+def client_of(req: Request, trusted_proxies: int) -> Client:
+    """Who submits."""
+    return Client(client_key(req, trusted_proxies), req.get_header("Idempotency-Key"))
+
+
+def answer_accepted(req: Request, resp: Response, state: State, job: Job) -> None:
+    """The answer to an accepted job."""
+    req.context.job_id = job.id
+    resp.set_header("Location", f"/api/status/{job.id}")
+    resp.media = _answer(job, state)
+
+
+def _answer(job: Job, state: State) -> dict[str, Any]:
+    number = job.effective_settings.num_images
+    return {
+        "job_id": job.id,
+        "status": api_status(state),
+        "num_images": number,
+        "message": f"Image generation job submitted successfully for {number} image(s)",
+        "seed": job.effective_settings.seed,
+        "warnings": job.warnings,
+    }

@@ -1,0 +1,94 @@
+"""Health: whether this process answers, and whether jobs can be taken and will be drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+from falcon import Request, Response
+
+from core import files
+from core.errors import IndexUnavailable
+from http_api.server.query import Query
+from jobs import runner_status
+from jobs.runner_status import RunnerState
+from service.services import Services
+
+
+class LiveResource:
+    """`GET /health/live`: the process answers; restart it if not."""
+
+    def on_get(self, req: Request, resp: Response) -> None:
+        """Answer."""
+        Query(req)
+        resp.media = {"status": "ok"}
+
+    on_head = on_get
+
+
+class ReadyResource:
+    """`GET /health/ready`: 200 if a job sent now would be taken and drawn, else 503 with what is in the way."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def on_get(self, req: Request, resp: Response) -> None:
+        """Look at the storage, the queue, the index and the runner."""
+        Query(req)
+        checks = {
+            "storage": self._storage(),
+            "queue": self._queue(),
+            "index": self._index(),
+            "runner": self._runner(),
+        }
+        troubles = [check["message"] for check in checks.values() if not check["ok"]]
+        resp.status = falcon.HTTP_503 if troubles else falcon.HTTP_200
+        resp.media = {
+            "status": "error" if troubles else "ok",
+            "message": " ".join(troubles) or "Ready.",
+            "checks": checks,
+        }
+
+    on_head = on_get
+
+    def _storage(self) -> dict[str, Any]:
+        spool = self._services.spool
+        message = "" if spool.has_room() else "Less free space is left than the reserve."
+        try:
+            files.check_writable(spool.layout.temporary)
+        except OSError as error:
+            message = f"The data directory cannot be written: {error.strerror}."
+        return {"ok": not message, "message": message, "free_bytes": spool.room.free_bytes()}
+
+    def _queue(self) -> dict[str, Any]:
+        pending, limit = self._services.spool.pending_count(), self._services.settings.max_pending
+        is_full = pending >= limit
+        message = f"The queue is full: {pending} jobs are pending." if is_full else ""
+        return {"ok": not is_full, "message": message, "pending": pending, "limit": limit}
+
+    def _index(self) -> dict[str, Any]:
+        try:
+            self._services.jobs.counts()
+        except IndexUnavailable as error:
+            return {"ok": False, "message": str(error)}
+        return {"ok": True, "message": ""}
+
+    def _runner(self) -> dict[str, Any]:
+        data = self._services.settings.data
+        status = runner_status.read(data)
+        if not runner_status.is_alive(data):
+            return {"ok": False, "message": "No runner is running; jobs wait until one is started.", "state": "stopped"}
+        if status is None:
+            return {"ok": True, "message": "The runner is starting.", "state": RunnerState.STARTING.value}
+        is_paused = status.state is RunnerState.PAUSED
+        message = f"The runner is paused. {status.message or ''}".strip() if is_paused else status.message or ""
+        return {
+            "ok": not is_paused,
+            "message": message,
+            "state": status.state.value,
+            "device": status.device,
+            "device_name": status.device_name,
+            "job_id": status.job_id,
+            "loaded_models": status.loaded_models,
+            "updated_at": status.updated_at,
+        }

@@ -1,0 +1,120 @@
+"""`GET /metrics`: figures for Prometheus.
+
+All come from the files and the index, none is counted in a worker: so every worker answers the same,
+and a restart forgets nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from falcon import Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from core.errors import IndexUnavailable
+from http_api.server import blocking
+from http_api.server.query import Query
+from jobs import runner_status
+from jobs.index.figures import BOUNDS, Figures, Histogram
+from jobs.runner_status import RunnerState
+from jobs.schema import State
+from service.services import Services
+
+#: Figures are read anew after so many seconds; with a million jobs a reading takes a second.
+_FRESH: Final = 5.0
+
+
+class MetricsResource:
+    """The figures of this data directory."""
+
+    def __init__(self, services: Services) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Figures(services))
+        self._answer: tuple[float, bytes] = (float("-inf"), b"")
+
+    def on_get(self, req: Request, resp: Response) -> None:
+        """Answer in the text format."""
+        Query(req)
+        moment, answer = self._answer
+        if time.monotonic() - moment > _FRESH:
+            answer = blocking.run(lambda: generate_latest(self._registry))
+            self._answer = (time.monotonic(), answer)
+        resp.content_type = CONTENT_TYPE_LATEST
+        resp.data = answer
+
+    on_head = on_get
+
+
+class _Figures(Collector):
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing is known before it is read."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Read everything now."""
+        try:
+            figures = self._services.jobs.figures()
+            images = self._services.images.count()
+        except IndexUnavailable:
+            yield GaugeMetricFamily("cyberimage_index_up", "Whether the derived indexes can be read.", value=0)
+        else:
+            yield GaugeMetricFamily("cyberimage_index_up", "Whether the derived indexes can be read.", value=1)
+            yield GaugeMetricFamily("cyberimage_images", "Images in the gallery.", value=images)
+            yield from _of_jobs(figures)
+        yield from self._of_storage()
+        yield from self._of_runner()
+
+    def _of_storage(self) -> Iterator[Metric]:
+        free = self._services.spool.room.free_bytes()
+        yield GaugeMetricFamily("cyberimage_free_bytes", "Free space of the data directory.", value=free)
+        limited = CounterMetricFamily("cyberimage_rate_limited_requests", "Requests refused by the rate limit.")
+        limited.add_metric([], self._services.limiter.refused())
+        yield limited
+
+    def _of_runner(self) -> Iterator[Metric]:
+        data = self._services.settings.data
+        up = runner_status.is_alive(data)
+        yield GaugeMetricFamily("cyberimage_runner_up", "Whether a runner lives.", value=up)
+        status = runner_status.read(data)
+        state = GaugeMetricFamily("cyberimage_runner_state", "What the runner does: 1 for its state.", labels=["state"])
+        for name in RunnerState:
+            state.add_metric([name.value], bool(up and status and status.state is name))
+        yield state
+        yield _by_model("cyberimage_step_seconds", "Median step time lately.", status.step_seconds if status else {})
+        yield _by_model("cyberimage_model_load_seconds", "Last load time.", status.load_seconds if status else {})
+
+
+def _of_jobs(figures: Figures) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily("cyberimage_jobs", "Jobs by model and state.", labels=["model", "state"])
+    for model in sorted({model for model, _ in figures.jobs}):
+        for state in State:
+            jobs.add_metric([model, state.value], figures.jobs.get((model, state), 0))
+    yield jobs
+    yield _histogram("cyberimage_job_waiting_seconds", "Acceptance to first start.", figures.waiting)
+    yield _histogram("cyberimage_job_running_seconds", "First start to end of completed jobs.", figures.running)
+    failed = CounterMetricFamily("cyberimage_failed_jobs", "Failed jobs by type of error.", labels=["model", "type"])
+    for (model, kind), count in figures.failures.items():
+        failed.add_metric([model, kind], count)
+    yield failed
+
+
+def _histogram(name: str, about: str, by_model: dict[str, Histogram]) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, about, labels=["model"])
+    for model, found in by_model.items():
+        buckets = [(str(bound), float(n)) for bound, n in zip(BOUNDS, found.at_most, strict=True)]
+        family.add_metric([model], buckets=[*buckets, ("+Inf", float(found.count))], sum_value=found.total)
+    return family
+
+
+def _by_model(name: str, about: str, values: dict[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, about, labels=["model"])
+    for model, value in values.items():
+        family.add_metric([model], value)
+    return family

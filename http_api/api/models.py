@@ -1,0 +1,49 @@
+"""`GET /api/models`: the catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from falcon import Request, Response
+
+from http_api.server.query import Query
+from jobs import runner_status
+from jobs.catalog import Catalog
+
+
+class ModelResource:
+    """Which models there are, what they can do, whether their weights are here, and how those in memory were loaded."""
+
+    def __init__(self, catalog: Catalog, data: Path) -> None:
+        self._catalog = catalog
+        self._data = data
+
+    def on_get(self, req: Request, resp: Response) -> None:
+        """All models by key, and the default."""
+        Query(req)
+        plans = self._plans()
+        resp.media = {
+            "models": {key: self._entry(key) | {"plan": plans.get(key)} for key in self._catalog.models},
+            "default": self._catalog.default,
+        }
+
+    on_head = on_get
+
+    def _plans(self) -> dict[str, dict[str, Any]]:
+        """How the models that are in memory were made to fit and fast."""
+        status = runner_status.read(self._data)
+        # A runner that was killed leaves its last word behind.
+        return status.plans if status and status.plans and runner_status.is_alive(self._data) else {}
+
+    def _entry(self, key: str) -> dict[str, Any]:
+        entry = self._catalog.models[key]
+        return {
+            "id": entry.id,
+            "description": entry.description,
+            "available": self._catalog.is_available(key),
+            "defaults": msgspec.to_builtins(entry.defaults),
+            "limits": msgspec.to_builtins(entry.limits),
+            "capabilities": msgspec.to_builtins(entry.capabilities),
+        }

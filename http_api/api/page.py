@@ -1,0 +1,59 @@
+"""The web page: the files of `http_api/page/`, served as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import Final
+
+import falcon
+from falcon import Request, Response
+
+from http_api.server import file_answer
+
+PAGE_FOLDER: Final = Path(__file__).parent.parent / "page"
+#: Only what this server sends may run, show or be asked; nobody may frame it.
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}", re.ASCII)
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".ico": "image/vnd.microsoft.icon",
+    ".woff2": "font/woff2",
+    ".webmanifest": "application/manifest+json",
+}
+
+
+class PageResource:
+    """`GET /static/<name>`, and with `name` given, that file at another address."""
+
+    def __init__(self, folder: Path = PAGE_FOLDER, fixed: str | None = None) -> None:
+        self._folder = folder
+        self._fixed = fixed
+
+    def on_get(self, req: Request, resp: Response, name: str = "") -> None:
+        """Send a file of the folder; sub-folders and other types are not served."""
+        name = self._fixed or name
+        content_type = _TYPES.get(Path(name).suffix)
+        if content_type is None or not _NAME.fullmatch(name):
+            raise falcon.HTTPNotFound
+        try:
+            content = (self._folder / name).read_bytes()
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise falcon.HTTPNotFound from error
+        resp.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        resp.set_header("Referrer-Policy", "no-referrer")
+        resp.set_header("Cache-Control", "no-cache")
+        etag = hashlib.sha256(content).hexdigest()
+        file_answer.send(req, resp, io.BytesIO(content), size=len(content), etag=etag, content_type=content_type)
+
+    on_head = on_get

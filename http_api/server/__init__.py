@@ -1,0 +1,1 @@
+"""What every door needs: the gunicorn worker, middleware, guards, bodies, errors."""

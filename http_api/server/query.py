@@ -1,0 +1,61 @@
+"""Query parameters: known names only, whole numbers in plain digits, each at most once."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from falcon import Request
+
+from core.errors import InvalidRequest
+
+_DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+_SWITCH: Final = {"true": True, "1": True, "false": False, "0": False}
+_LONGEST: Final = 1000
+
+
+class Query:
+    """The parameters of one request; raises InvalidRequest for a name that is not `known`, or given twice."""
+
+    def __init__(self, req: Request, *known: str) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in req.params.items():
+            if name not in known:
+                allowed = ", ".join(known) or "none"
+                raise InvalidRequest(f"{name[:100]!r} is not a known parameter; known here: {allowed}.", name[:100])
+            if not isinstance(value, str):
+                raise InvalidRequest(f"{name} is given {len(value)} times; give it once.", name)
+            self._values[name] = value
+
+    def whole(self, name: str, default: int, minimum: int, maximum: int, *, is_capped: bool = False) -> int:
+        """A whole number from `minimum` to `maximum`; `is_capped` takes a larger one for the maximum."""
+        value = self._values.get(name)
+        if value is None:
+            return default
+        number = int(value) if _DIGITS.fullmatch(value) else -1
+        if number < minimum or (number > maximum and not is_capped):
+            raise InvalidRequest(
+                f"{name} is {value[:100]!r}; it must be a whole number from {minimum} to {maximum}.", name
+            )
+        return min(number, maximum)
+
+    def switch(self, name: str) -> bool:
+        """`true` or `false`; absent is false."""
+        value = self._values.get(name, "false")
+        if value.lower() not in _SWITCH:
+            raise InvalidRequest(f"{name} is {value[:100]!r}; it must be true or false.", name)
+        return _SWITCH[value.lower()]
+
+    def choice(self, name: str, options: tuple[str, ...]) -> str | None:
+        """One of some words; None if absent."""
+        value = self._values.get(name)
+        if value is not None and value not in options:
+            raise InvalidRequest(f"{name} is {value[:100]!r}; it must be one of {', '.join(options)}.", name)
+        return value
+
+    def text(self, name: str) -> str | None:
+        """A text; None if absent or blank."""
+        value = self._values.get(name, "").strip()
+        if len(value) > _LONGEST:
+            raise InvalidRequest(f"{name} has {len(value)} characters; at most {_LONGEST} are allowed.", name)
+        return value or None

@@ -1,0 +1,203 @@
+"""The derived index of images: gallery pages, totals and search at a cost that hardly grows.
+
+The sidecars are the truth; a page's images are read from them. The index knows which there are, in
+which order, and what their prompts say. Rows are numbered by time, so that the newest come first
+without sorting, and a count per day leads to any page without counting the rows before it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from core.derived_index import DerivedIndex
+from core.errors import IndexUnavailable, InvalidRequest
+from core.sqlite_index import run_script
+from jobs.ids import image_folder, is_image_id
+from outputs.errors import DamagedImage, ImageNotFound
+from outputs.index import queries
+from outputs.index.queries import COMPLETE, FOLLOWERS, TABLES, VERSION, Row, day_of, folder_of, to_image_id, to_number
+from outputs.index.search_text import searchable, words
+from outputs.sidecar import Sidecar
+from outputs.store import ImageStore
+
+logger = logging.getLogger(__name__)
+
+#: More words than a person types; each costs a look into the index.
+_MAX_WORDS: Final = 32
+
+
+class GalleryPage(Struct, frozen=True, kw_only=True):
+    """One page of images, newest first. `total` and `has_more` are true to the filter."""
+
+    images: list[Sidecar]
+    total: int
+    has_more: bool
+
+
+class _Facts(Struct):
+    """What the index needs of a sidecar."""
+
+    model_id: str
+    prompt: str
+
+
+_decode_facts: Final = msgspec.json.Decoder(_Facts).decode
+
+
+class ImageIndex(DerivedIndex):
+    """The index of the images of one store. An Observer of the store.
+
+    Reading raises IndexUnavailable while there is no index; `repair` makes one.
+    """
+
+    def __init__(self, store: ImageStore) -> None:
+        super().__init__(store.layout.image_index, VERSION)
+        self._store = store
+
+    # --- Observer ---------------------------------------------------------------------------
+
+    def image_added(self, sidecar: Sidecar) -> None:
+        """Note a committed image; never raises, since `repair` finds what is missed."""
+        self._follow(sidecar.id)
+
+    def image_removed(self, image_id: str) -> None:
+        """Note that an image is gone; never raises."""
+        self._follow(image_id)
+
+    def _follow(self, image_id: str) -> None:
+        try:
+            self.correct_all([image_id])
+        except IndexUnavailable as error:
+            logger.debug("Image %s is not in the index yet: %s", image_id, error)
+        except (OSError, ValueError) as error:
+            logger.warning("Image %s could not be indexed: %s", image_id, error)
+
+    # --- Reading ----------------------------------------------------------------------------
+
+    def page(self, *, page: int = 1, limit: int = 20, search: str = "", model: str | None = None) -> GalleryPage:
+        """Page `page` (from 1) of `limit` images; every word of `search` must occur in prompt or model.
+
+        A page after the last is empty. Raises InvalidRequest for too many words, and IndexUnavailable.
+        """
+        offset = (page - 1) * limit
+        wanted = words(search)
+        if len(wanted) > _MAX_WORDS:
+            raise InvalidRequest(f"search has {len(wanted)} words; at most {_MAX_WORDS} are allowed.", "search")
+        with self.file.read() as database:
+            database.execute("BEGIN")
+            if wanted:
+                total, found = queries.matching(database, wanted, model, offset, limit)
+            else:
+                total, found = queries.newest(database, model, offset, limit)
+            database.execute("COMMIT")
+        return GalleryPage(images=list(self._sidecars(found)), total=total, has_more=offset + limit < total)
+
+    def count(self, model: str | None = None) -> int:
+        """How many images there are; raises IndexUnavailable."""
+        with self.file.read() as database:
+            return sum(n for _, n in queries.days(database, model))
+
+    def _sidecars(self, image_ids: Iterable[str]) -> Iterator[Sidecar]:
+        for image_id in image_ids:
+            with suppress(ImageNotFound, DamagedImage):
+                yield self._store.sidecar(image_id)
+
+    # --- Repair: see DerivedIndex -----------------------------------------------------------
+
+    def fill(self, database: sqlite3.Connection) -> None:
+        """Load all sidecars. The full-text index is the slow part and follows afterwards, in `finish`."""
+        run_script(database, TABLES)
+        for folder in sorted(self.folders()):
+            rows = [row for image_id in sorted(self.names(folder)) if (row := self._read_row(image_id))]
+            database.executemany("INSERT OR IGNORE INTO image VALUES (?, ?, ?)", (row[:3] for row in rows))
+            database.executemany("INSERT OR IGNORE INTO body VALUES (?, ?)", ((row[0], row[3]) for row in rows))
+        queries.begin_filling(database)
+        run_script(database, FOLLOWERS)
+
+    def is_finished(self, database: sqlite3.Connection) -> bool:
+        """Whether the full-text index has every image."""
+        return queries.filled(database) == COMPLETE
+
+    def finish(self) -> None:
+        """Bring the full-text index up to date, oldest images first, in transactions that hold up nobody."""
+        finished = False
+        while not finished:
+            with self.file.write() as database:
+                finished = queries.fill_some(database)
+
+    def folders(self) -> dict[str, int]:
+        """The days' folders, `YYYY/MM/DD`."""
+        return {name: os.stat(path).st_ctime_ns for name, path in _days_below(self._store.layout.outputs)}
+
+    def names(self, folder: str) -> Iterator[str]:
+        """The images whose sidecars lie in a day's folder, and belong there."""
+        try:
+            names = os.listdir(self._store.layout.outputs / folder)
+        except FileNotFoundError:
+            return
+        for name in names:
+            stem, extension = os.path.splitext(name)
+            if extension == ".json" and is_image_id(stem) and _belongs(stem, folder):
+                yield stem
+
+    def known_names(self, database: sqlite3.Connection, folder: str) -> set[str]:
+        """The images that the index has for a day."""
+        start, end = queries.span(day_of(folder))
+        rows = database.execute("SELECT k, ord FROM image WHERE k >= ? AND k < ?", (start, end))
+        return {to_image_id(number, order) for number, order in rows}
+
+    def known_sizes(self, database: sqlite3.Connection) -> dict[str, int]:
+        """Images per day's folder."""
+        return {folder_of(day): amount for day, amount in queries.days(database, None)}
+
+    def correct(self, database: sqlite3.Connection, name: str) -> None:
+        """Write whether an image exists now, and what it shows."""
+        row = self._read_row(name)
+        if row is None:
+            key = (to_number(name), bytes.fromhex(name[4:36]))
+            database.execute("DELETE FROM image WHERE k = ? AND ord = ?", key)
+        elif database.execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?)", row[:3]).rowcount:
+            database.execute("INSERT INTO body VALUES (?, ?)", (row[0], row[3]))
+
+    def _read_row(self, image_id: str) -> Row | None:
+        """The entry of a committed image; None if there is none or its sidecar cannot be read."""
+        with suppress(OSError, ValueError, ImageNotFound, msgspec.DecodeError):
+            facts = _decode_facts(self._store.sidecar_bytes(image_id))
+            text = searchable(facts.prompt, facts.model_id)
+            return to_number(image_id), bytes.fromhex(image_id[4:36]), facts.model_id, text
+        return None
+
+
+def _days_below(outputs: Path) -> Iterator[tuple[str, Path]]:
+    for year in _numbered(outputs, 4):
+        for month in _numbered(outputs / year, 2):
+            for day in _numbered(outputs / year / month, 2):
+                name = f"{year}/{month}/{day}"
+                if day_of(name) >= 0:
+                    yield name, outputs / name
+
+
+def _numbered(folder: Path, digits: int) -> list[str]:
+    """The directories in a folder whose names are numbers of so many digits."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(name for name in names if len(name) == digits and name.isascii() and name.isdigit())
+
+
+def _belongs(image_id: str, folder: str) -> bool:
+    try:
+        to_number(image_id)
+        return image_folder(image_id) == folder
+    except (ValueError, OverflowError, OSError):
+        return False

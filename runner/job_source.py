@@ -1,0 +1,127 @@
+"""What comes in: drops are adopted, stalled jobs recovered, and the pending jobs kept in order."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from core.settings import Settings
+from jobs.claims import recover
+from jobs.drops.adopter import Adopter
+from jobs.errors import CorruptJob
+from jobs.pending import PendingQueue
+from jobs.schema import JobError, State
+from jobs.spool import Spool
+from runner.watcher import Watcher
+
+logger = logging.getLogger(__name__)
+
+
+class Intake:
+    """The spool as the supervisor sees it."""
+
+    def __init__(self, settings: Settings, spool: Spool, adopter: Adopter) -> None:
+        self.spool = spool
+        self._settings = settings
+        self._adopter = adopter
+        self._queue = PendingQueue(spool)
+        #: Readable when `hear` has something to hear; None where file events are switched off.
+        self.watcher = Watcher([spool.layout.bell, spool.layout.incoming]) if settings.watch else None
+        self._scan_at = 0.0
+        self._adopt_at = 0.0
+        #: An older job than those known may be in `pending`: look before the next job is chosen.
+        self._is_dirty = True
+        #: There are new jobs. They come after the known ones, so it is enough to look when those are used up.
+        self._has_new = True
+
+    def hear(self) -> None:
+        """Take note of where files arrived."""
+        rung = self.watcher.heard() if self.watcher is not None else ()
+        if self.spool.layout.bell in rung:
+            self._has_new = True
+        if self.spool.layout.incoming in rung:
+            self._adopt_at = 0.0
+
+    def scan_if_due(self) -> None:
+        """Look at everything every `scan_seconds`, and at the drops when an event came."""
+        now = time.monotonic()
+        if now >= self._scan_at:
+            self._scan_at = now + self._settings.scan_seconds
+            self._adopt_at = now
+            self._is_dirty = True
+            if self.watcher is not None:
+                self.watcher.check()
+            self._recover_all()
+        if now >= self._adopt_at:
+            self._adopt()
+
+    def seconds_to_scan(self) -> float:
+        """Until `scan_if_due` has something to do."""
+        return max(0.0, min(self._scan_at, self._adopt_at) - time.monotonic())
+
+    def seconds_to_next_job(self) -> float:
+        """Until a job that waits after a crash may run again; infinite if none waits."""
+        wake = self._queue.next_wake()
+        return float("inf") if wake is None else max(0.0, wake - time.time())
+
+    def next_job(self, warm_models: Sequence[str]) -> str | None:
+        """The job to run now, taken out of the order; None if there is none."""
+        # Only a new job within reach of the look-ahead could be chosen before the known ones.
+        if self._is_dirty or (self._has_new and len(self._queue) <= self._settings.look_ahead):
+            self._refresh()
+        job_id = self._pop(warm_models)
+        if self._has_new and job_id is None:
+            self._refresh()
+            job_id = self._pop(warm_models)
+        return job_id
+
+    def _pop(self, warm_models: Sequence[str]) -> str | None:
+        return self._queue.pop(warm_models, self._settings.look_ahead)
+
+    def _refresh(self) -> None:
+        """Listing costs as much as there are jobs, so it is not done for every job."""
+        self._is_dirty = self._has_new = False
+        self._queue.refresh()
+
+    def job_left(self, job_id: str) -> None:
+        """The worker is done with a job, which may have gone back to `pending`."""
+        self._is_dirty = self._is_dirty or self.spool.holds(State.PENDING, job_id)
+
+    def recover(self, job_id: str, error: JobError) -> None:
+        """Bring on a job whose worker died, and say in it why."""
+        self._recover(job_id, error)
+        self._is_dirty = True
+
+    def close(self) -> None:
+        """End watching."""
+        if self.watcher is not None:
+            self.watcher.close()
+
+    def _adopt(self) -> None:
+        result = self._adopter.scan()
+        wait = self._settings.scan_seconds if result.next_check is None else result.next_check
+        self._adopt_at = time.monotonic() + wait
+        if result.adopted:
+            self._has_new = True
+
+    def _recover_all(self) -> None:
+        for job_id in list(self.spool.ids(State.PROCESSING)):
+            self._recover(job_id, None)
+
+    def _recover(self, job_id: str, error: JobError | None) -> None:
+        try:
+            state = recover(
+                self.spool,
+                job_id,
+                max_attempts=self._settings.max_attempts,
+                waits=self._settings.retry_waits,
+                error=error,
+            )
+        except CorruptJob as fault:
+            logger.error("A job in processing/ cannot be read and stays where it is: %s", fault)
+        except OSError as fault:
+            logger.error("A job could not be recovered; the next scan tries again: %s", fault)
+        else:
+            if state is not None:
+                logger.warning("A stalled job was recovered.", extra={"job_id": job_id, "state": state.value})

@@ -1,0 +1,26 @@
+"""The errors of the use cases. Each class says in one sentence what went wrong."""
+
+from __future__ import annotations
+
+import math
+
+from core.errors import CyberImageError
+
+
+class RateLimited(CyberImageError):
+    """The client has used up its share of accepted jobs; `wait` is in whole seconds."""
+
+    def __init__(self, amount: int, period: str, wait: float) -> None:
+        self.wait = math.ceil(wait)
+        super().__init__(f"The limit of {amount} jobs per {period} is reached; try again in {self.wait} seconds.")
+
+
+class KeyReused(CyberImageError):
+    """An Idempotency-Key was used for another request."""
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used for another request; use a new key for a new job.")
+
+
+class StateConflict(CyberImageError):
+    """The job's state does not allow what was asked for; the message is a sentence."""

@@ -1,0 +1,87 @@
+"""How long a job will still take, from what the runner measured; None rather than a guess from nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from core.errors import IndexUnavailable
+from jobs import runner_status
+from jobs.runner_status import RunnerStatus
+from jobs.schema import Job, Phase, State
+from service.services import Services
+from service.snapshot import JobSnapshot
+
+#: The runner's status and the mean durations are read at most so often, in seconds.
+_FRESH: Final = 1.0
+
+
+class Estimator:
+    """Estimates of one worker process; `now` is in seconds and only tells how old a reading is."""
+
+    def __init__(self, services: Services, now: Callable[[], float] = time.time) -> None:
+        self._services = services
+        self._now = now
+        self._runner: tuple[float, RunnerStatus | None] = (float("-inf"), None)
+        self._means: dict[str, tuple[float, float | None]] = {}
+
+    def seconds_left(self, snapshot: JobSnapshot) -> float | None:
+        """Seconds to the end of a job that waits or runs."""
+        if snapshot.state is State.PROCESSING:
+            return self._of_running(snapshot)
+        if snapshot.state is State.PENDING and snapshot.position is not None:
+            return self._of_waiting(snapshot.job, snapshot.position)
+        return None
+
+    def _of_running(self, snapshot: JobSnapshot) -> float | None:
+        settings = snapshot.job.effective_settings
+        seen = snapshot.progress
+        step = (seen.step_seconds if seen else None) or self._step_seconds(snapshot.job)
+        if step is None:
+            return self._whole(snapshot.job)
+        number, done = (seen.image_number, seen.step) if seen else (1, 0)
+        if seen is not None and seen.phase is Phase.SAVING:
+            done = settings.num_inference_steps
+        images_after = settings.num_images - number
+        return step * (images_after * settings.num_inference_steps + max(0, settings.num_inference_steps - done))
+
+    def _of_waiting(self, job: Job, position: int) -> float | None:
+        """Its own time, that of the jobs before it (taken to be like the latest ones), and of the running one."""
+        own = self._whole(job)
+        others = self._mean(job.model_id) or own
+        if own is None or others is None:
+            return None
+        running = 0.5 * others if self._runner_is_busy() else 0.0
+        return own + position * others + running
+
+    def _whole(self, job: Job) -> float | None:
+        step = self._step_seconds(job)
+        if step is None:
+            return self._mean(job.model_id)
+        return step * job.effective_settings.num_images * job.effective_settings.num_inference_steps
+
+    def _step_seconds(self, job: Job) -> float | None:
+        status = self._runner_status()
+        return status.step_seconds.get(job.model_id) if status else None
+
+    def _runner_is_busy(self) -> bool:
+        status = self._runner_status()
+        return status is not None and status.job_id is not None
+
+    def _runner_status(self) -> RunnerStatus | None:
+        moment, status = self._runner
+        if abs(self._now() - moment) > _FRESH:
+            status = runner_status.read(self._services.settings.data)
+            self._runner = (self._now(), status)
+        return status
+
+    def _mean(self, model: str) -> float | None:
+        moment, mean = self._means.get(model, (float("-inf"), None))
+        if abs(self._now() - moment) > _FRESH:
+            try:
+                mean = self._services.jobs.mean_duration(model)
+            except IndexUnavailable:
+                mean = None
+            self._means[model] = (self._now(), mean)
+        return mean

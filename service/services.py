@@ -1,0 +1,47 @@
+"""What the use cases need beside the data directory, put together once per process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.settings import Settings
+from enrich.enricher import Enricher, enricher_from
+from jobs.catalog import Catalog
+from jobs.requests import RequestValidator
+from service.data import Data, open_data
+from service.rate_limit import RateLimiter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services(Data):
+    """The collaborators of the use cases and of every door. May be made before a fork, like `Data`."""
+
+    settings: Settings
+    catalog: Catalog
+    validator: RequestValidator
+    enricher: Enricher
+    limiter: RateLimiter
+
+
+def build_services(settings: Settings) -> Services:
+    """The real ones for these settings; raises CatalogError, SettingsError."""
+    data = open_data(settings)
+    catalog = Catalog.load(settings.catalog, settings.models)
+    return Services(
+        **vars(data),
+        settings=settings,
+        catalog=catalog,
+        validator=RequestValidator(catalog, settings.prompt_limit),
+        enricher=_enricher(settings),
+        limiter=RateLimiter(data.layout.rate_limits, settings.rate_limit),
+    )
+
+
+def _enricher(settings: Settings) -> Enricher:
+    return enricher_from(
+        openai_endpoint=settings.openai_endpoint,
+        openai_api_key=settings.openai_api_key,
+        openai_model=settings.openai_model,
+        openai_timeout=settings.openai_timeout,
+        max_characters=settings.prompt_limit,
+    )

@@ -1,0 +1,117 @@
+"""Submitting a job: charged, stored durably, and only then answered; once per Idempotency-Key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid5
+
+import msgspec
+
+from core.errors import InvalidRequest
+from jobs.errors import DuplicateJob, JobNotFound
+from jobs.requests import sent_settings
+from jobs.schema import GenerateRequest, Job, State
+from service.errors import KeyReused, StateConflict
+from service.services import Services
+
+#: The namespace of job ids that follow from an Idempotency-Key.
+_KEY_NAMESPACE: Final = UUID("b6f6a3a4-52a5-4c7e-8d0b-6a3c1f0f9b27")
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+
+
+class Client(NamedTuple):
+    """Who submits: the address that the rate limit counts by, and the Idempotency-Key that was sent, if any."""
+
+    address: str
+    idempotency_key: str | None = None
+
+
+class Submitter:
+    """Makes jobs of valid requests. Any number of processes and threads may do so at once."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def submit(self, request: GenerateRequest, client: Client, retry_of: str | None = None) -> tuple[State, Job]:
+        """The job that `request` asks for, stored, and its state (pending, unless its key was used before).
+
+        Raises RateLimited, QueueFull, StorageUnavailable; then nothing is stored or charged. Raises
+        KeyReused for a key that belongs to another request, and InvalidRequest for one that can be none.
+        """
+        if client.idempotency_key is None:
+            job = self._job(request, None, retry_of)
+            self._charged(client, job, self._services.spool.submit)
+            return State.PENDING, job
+        _check_key(client.idempotency_key)
+        job_id = str(uuid5(_KEY_NAMESPACE, f"{retry_of or ''}\n{client.idempotency_key}"))
+        return self._submit_once(request, client, job_id, retry_of)
+
+    def retry(self, job_id: str, client: Client) -> tuple[State, Job]:
+        """A new job with the request and seed of one that has ended.
+
+        Raises JobNotFound, StateConflict for a job that has not ended, and as `submit`. The catalog may have
+        changed, so the request is checked again.
+        """
+        state, job = self._services.spool.find(job_id)
+        if not state.is_final:
+            raise StateConflict(f"The job is {state.value}; only a job that has ended can be tried again.")
+        body: dict[str, Any] = {
+            "model_id": job.model_id,
+            "prompt": job.prompt,
+            "negative_prompt": job.negative_prompt,
+            "settings": {**job.settings, "seed": job.effective_settings.seed},
+        }
+        request = self._services.validator.generate(msgspec.json.encode(body))
+        return self.submit(request, client, retry_of=job.id)
+
+    def _submit_once(
+        self, request: GenerateRequest, client: Client, job_id: str, retry_of: str | None
+    ) -> tuple[State, Job]:
+        """The job of this key: the one that there is, or a new one."""
+        try:
+            return self._repeat(request, job_id)
+        except JobNotFound:
+            job = self._job(request, job_id, retry_of)
+        try:
+            self._charged(client, job, self._services.spool.submit_named)
+        except DuplicateJob:
+            return self._repeat(request, job_id)
+        return State.PENDING, job
+
+    def _job(self, request: GenerateRequest, job_id: str | None, retry_of: str | None) -> Job:
+        order = self._services.spool.clock.issue()
+        job = self._services.validator.job(request, job_id=job_id or order, order=order, source="http")
+        return job.evolve(retry_of=retry_of) if retry_of else job
+
+    def _charged(self, client: Client, job: Job, store: Callable[[Job], None]) -> None:
+        receipt = self._services.limiter.charge(client.address)
+        try:
+            store(job)
+        except BaseException:
+            self._services.limiter.refund(receipt)
+            raise
+
+    def _repeat(self, request: GenerateRequest, job_id: str) -> tuple[State, Job]:
+        state, job = self._services.spool.find(job_id)
+        if not self._asks_the_same(request, job):
+            raise KeyReused
+        return state, job
+
+    def _asks_the_same(self, request: GenerateRequest, job: Job) -> bool:
+        asked = (
+            self._services.catalog.key(request.model_id),
+            request.prompt,
+            request.negative_prompt or None,
+            sent_settings(request.settings),
+        )
+        return asked == (job.model_id, job.prompt, job.negative_prompt, job.settings)
+
+
+def _check_key(key: str) -> None:
+    if not _KEY.fullmatch(key):
+        raise InvalidRequest(
+            f"Idempotency-Key is {key[:60]!r}; it must be 1 to 255 printable ASCII characters, such as a UUID.",
+            "Idempotency-Key",
+        )

@@ -1,0 +1,85 @@
+"""A worker inside the test's own process: real pipelines on the CPU, and a channel that only remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from core.settings import Settings
+from engine.local.devices import Device, choose
+from engine.local.pipelines import Pipelines
+from engine.local.previews import Previews
+from jobs.schema import Job
+from runner.job_run import Workshop
+from runner.messages import Event, Leaving
+from runner.stop_switch import StopSwitch
+from runner.worker import Worker
+from tests.runner_desk import RunnerDesk
+
+
+@dataclass
+class Channel:
+    """Stands in for the pipes: commands are given beforehand, events are kept."""
+
+    events: list[Event] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+    on_event: Callable[[Event], None] = lambda _event: None
+
+    def next_job(self) -> str | None:
+        """The next of the jobs given."""
+        return self.jobs.pop(0) if self.jobs else None
+
+    def tell(self, event: Event) -> None:
+        """Keep an event."""
+        self.events.append(event)
+        self.on_event(event)
+
+    def of(self, *kinds: type) -> list[Event]:
+        """The events of some kinds."""
+        return [event for event in self.events if isinstance(event, kinds)]
+
+
+@dataclass
+class Bench:
+    """A desk and one worker for it."""
+
+    desk: RunnerDesk
+    channel: Channel
+    workshop: Workshop
+    worker: Worker
+
+    def run(self, *jobs: Job) -> list[Event]:
+        """Work on these jobs; answers all that the worker has said."""
+        self.channel.jobs = [job.id for job in jobs]
+        self.worker.run()
+        return self.channel.events
+
+    def left_because(self) -> str:
+        """Why the worker left."""
+        last = self.channel.events[-1]
+        assert isinstance(last, Leaving)
+        return last.reason
+
+
+@pytest.fixture(scope="session")
+def cpu() -> Device:
+    return choose("cpu")
+
+
+@pytest.fixture
+def bench(desk: RunnerDesk, cpu: Device) -> Bench:
+    """A fresh worker, nothing loaded."""
+    channel, stop = Channel(), StopSwitch()
+    workshop = Workshop(
+        settings=Settings(data=desk.data, max_attempts=2, retry_delays=("0",)),
+        catalog=desk.catalog,
+        store=desk.store,
+        device=cpu,
+        pipelines=Pipelines(desk.catalog, cpu),
+        previews=Previews(desk.spool.layout),
+        stop=stop,
+        tell=channel.tell,
+    )
+    return Bench(desk, channel, workshop, Worker(desk.spool, workshop, channel))  # type: ignore[arg-type]
