@@ -20,6 +20,7 @@ import torch
 from core.layout import Layout
 from core.settings import Settings
 from engine.local.devices import choose
+from engine.local.engine import LocalEngine
 from engine.local.pipelines import Pipelines
 from engine.local.previews import Previews
 from jobs.catalog import Catalog, Limits, ModelEntry
@@ -28,7 +29,7 @@ from jobs.schema import Job
 from jobs.spool import Spool
 from outputs.store import ImageStore
 from runner import progress_reporter
-from runner.job_run import Workshop
+from runner.job_run import WorkerContext
 from runner.messages import Event, Loading
 from runner.stop_switch import StopSwitch
 from runner.worker import Worker
@@ -74,23 +75,22 @@ class Desk:
         self.pipeline = self.pipelines.load(self.model, side * side).pipeline
         self._waiting: list[str] = []
         self.loads = 0
-        workshop = Workshop(
+        previews = Previews(self.spool.layout.latent_maps, self.spool.layout.temporary)
+        context = WorkerContext(
             settings=Settings(data=self.spool.layout.data),
             catalog=self.catalog,
             store=ImageStore(self.spool.layout),
-            device=choose("auto"),
-            pipelines=self.pipelines,
-            previews=Previews(self.spool.layout),
+            engine=LocalEngine(self.catalog, choose("auto"), self.pipelines, previews),
             stop=StopSwitch(),
-            tell=self.tell,
+            send=self.send,
         )
-        self._worker = Worker(self.spool, workshop, self)  # type: ignore[arg-type]
+        self._worker = Worker(self.spool, context, self)  # type: ignore[arg-type]
 
     def next_job(self) -> str | None:
         """The worker's next job."""
         return self._waiting.pop() if self._waiting else None
 
-    def tell(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         """What the worker says; only loads are counted."""
         self.loads += isinstance(event, Loading)
 

@@ -1,27 +1,18 @@
-"""One attempt of one job: from the claim to its end. Brings the spool, the pipelines and the image store together."""
+"""One attempt of one job: from the claim to its end. Brings the spool, the engine and the image store together."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from math import prod
-from typing import Final
-
-import torch
-from PIL import ImageOps
-from PIL.Image import Resampling
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from core.settings import Settings
-from engine.local.devices import Device
-from engine.local.generation import GeneratedImage, ImageRequest, generate, scheduler_name
-from engine.local.pipelines import LoadedPipeline, Pipelines
-from engine.local.previews import JobPreviews, Previews
+from engine.contract import DrawnImage, DrawTask, Engine
 from jobs import ids
-from jobs.catalog import Catalog, ModelEntry
+from jobs.catalog import Catalog
 from jobs.claims import Claim
 from jobs.ids import timestamp
 from jobs.schema import MAX_SEED, Job, Phase
@@ -34,13 +25,9 @@ from runner.stop_switch import StopSwitch
 
 logger = logging.getLogger(__name__)
 
-_PACKAGES: Final = ("cyberimage", "diffusers", "torch", "transformers")
-#: The second one takes the path of a step cache, if there is one.
-_WARM_UP_STEPS: Final = 2
-
 
 class StopRequested(Exception):
-    """The worker shall end: the job goes back."""
+    """The worker must end: the job goes back."""
 
 
 class CancelRequested(Exception):
@@ -48,194 +35,157 @@ class CancelRequested(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class WorkerContext:
     """What every job of a worker shares."""
 
     settings: Settings
     catalog: Catalog
     store: ImageStore
-    device: Device
-    pipelines: Pipelines
-    #: None where they are switched off.
-    previews: Previews | None
+    engine: Engine
     stop: StopSwitch
-    tell: Callable[[Event], None]
+    send: Callable[[Event], None]
 
 
 class JobRun:
-    """Draws what is missing of a claimed job. `leave` must put the job back and end the process."""
+    """Draws what is missing of a claimed job. `leave` must requeue the job and end the process.
 
-    def __init__(self, claim: Claim, workshop: Workshop, leave: Callable[[], None]) -> None:
+    Listens to the engine (`engine.contract.Listener`) while it draws.
+    """
+
+    def __init__(self, claim: Claim, context: WorkerContext, leave: Callable[[], None]) -> None:
         self._claim = claim
         self._job = claim.job
-        self._shop = workshop
+        self._context = context
         self._leave = leave
-        self._reporter = ProgressReporter(claim, workshop.tell, self._job.callback_steps)
-        self._previews = JobPreviews(workshop.previews, claim) if workshop.previews else None
+        self._reporter = ProgressReporter(claim, context.send, self._job.callback_steps)
+        #: The numbers of the images that the engine draws now.
+        self._numbers: list[int] = []
+        self._has_warned = False
 
     def run(self) -> None:
         """Commit all images.
 
-        Raises StopRequested, CancelRequested, ModelUnavailable, LostClaim, OSError from the storage, and
-        what the pipeline raises.
+        Raises StopRequested, CancelRequested, LostClaim, OSError from the storage, and what the engine raises.
         """
         self._reporter.phase(Phase.PREPARING)
-        self._check_wishes()
-        missing = self._missing()
-        if not missing:
+        self.check_interrupts()
+        self._numbers = self._missing()
+        if not self._numbers:
             return
-        loaded = self._pipeline()
-        at_once = self._shop.pipelines.images_at_once(loaded, self._pixels, len(missing))
-        self._warm_up(loaded, missing[:at_once])
-        with ImageSaver(self._shop.store, self._shop.settings.embed_metadata, self._saved) as saver:
-            self._reporter.phase(Phase.GENERATING, missing[0])
-            for number, image in zip(missing, self._draw(loaded, missing, at_once), strict=True):
-                saver.submit(image.image, self._sidecar(loaded, number, image))
-            self._reporter.phase(Phase.SAVING, missing[-1], self._job.effective_settings.num_inference_steps)
+        with ImageSaver(self._context.store, self._context.settings.embed_metadata, self._saved) as saver:
+            images = self._context.engine.draw(self._task(), self)
+            for number, drawn in zip(self._numbers, images, strict=True):
+                saver.submit(drawn.image, self._sidecar(number, drawn))
+            self._reporter.phase(Phase.SAVING, self._numbers[-1], self._job.effective_settings.num_inference_steps)
             saver.finish()
 
     def _missing(self) -> list[int]:
         """The numbers of the images that no earlier attempt has committed."""
         numbers = range(1, self._job.effective_settings.num_images + 1)
-        return [number for number in numbers if not self._shop.store.is_committed(self._image_id(number))]
+        return [number for number in numbers if not self._context.store.is_committed(self._image_id(number))]
 
     def _image_id(self, number: int) -> str:
         return ids.image_id(self._job.order, number)
 
-    def _pipeline(self) -> LoadedPipeline:
-        model, thrift = self._job.model_id, thrift_of(self._job)
-        warm = self._shop.pipelines.warm(model, self._pixels, thrift=thrift)
-        if warm is not None:
-            return warm
-        self._reporter.phase(Phase.LOADING_MODEL)
-        self._shop.tell(Loading(job_id=self._job.id, model=model))
-        with self._shop.stop.leaving_by(self._leave):
-            loaded = self._shop.pipelines.load(model, self._pixels, thrift=thrift)
-        plan = loaded.describe()
-        self._shop.tell(Loaded(model=model, seconds=loaded.seconds, plan=plan, models=self._shop.pipelines.models))
-        return loaded
-
-    def _warm_up(self, loaded: LoadedPipeline, numbers: list[int]) -> None:
-        """Compile before the first picture, so that it shows as such and not as a step that takes a minute."""
-        shape = (len(numbers), *self._drawn_size)
-        if not loaded.must_warm_up(shape):
-            return
-        self._reporter.phase(Phase.WARMING_UP)
-        self._shop.tell(WarmingUp(job_id=self._job.id, model=loaded.model))
-        request = replace(self._request(numbers), num_inference_steps=_WARM_UP_STEPS)
-        capabilities, at_once = self._entry.capabilities, len(numbers)
-        for _ in generate(loaded.pipeline, request, capabilities, lambda *_: self._check_wishes(), batch_size=at_once):
-            loaded.warmed_up.add(shape)
-
-    def _draw(self, loaded: LoadedPipeline, missing: list[int], at_once: int) -> Iterator[GeneratedImage]:
-        def on_step(index: int, step: int, latents: torch.Tensor | None) -> None:
-            self._reporter.step(missing[index], step)
-            self._check_wishes()
-            if self._previews is not None:
-                self._previews.after_step(step, latents)
-
-        request, capabilities = self._request(missing), self._entry.capabilities
-        for image in generate(loaded.pipeline, request, capabilities, on_step, batch_size=at_once):
-            if self._previews is not None:
-                self._previews.after_picture(image.image)
-            yield self._at_full_size(image)
-
-    def _at_full_size(self, drawn: GeneratedImage) -> GeneratedImage:
-        """Enlarge what had to be drawn smaller; edges are cut where its shape differs a little."""
-        wanted = (self._job.effective_settings.width, self._job.effective_settings.height)
-        if self._drawn_size == (wanted[1], wanted[0]):
-            return drawn
-        return replace(drawn, image=ImageOps.fit(drawn.image, wanted, Resampling.LANCZOS))
-
-    def _request(self, numbers: list[int]) -> ImageRequest:
-        settings = self._job.effective_settings
-        height, width = self._drawn_size
-        return ImageRequest(
-            prompt=self._job.prompt,
-            negative_prompt=self._job.negative_prompt,
-            num_inference_steps=settings.num_inference_steps,
-            guidance_scale=settings.guidance_scale,
-            height=height,
-            width=width,
-            max_sequence_length=settings.max_sequence_length,
-            seeds=[image_seed(settings.seed, number) for number in numbers],
+    def _task(self) -> DrawTask:
+        job = self._job
+        return DrawTask(
+            model=job.model_id,
+            prompt=job.prompt,
+            negative_prompt=job.negative_prompt,
+            settings=job.effective_settings,
+            seeds=tuple(image_seed(job.effective_settings.seed, number) for number in self._numbers),
+            fallback_level=fallback_level_of(job),
         )
 
-    @property
-    def _drawn_size(self) -> tuple[int, int]:
-        """The height and width at which the model draws."""
-        settings = self._job.effective_settings
-        return self._entry.limits.drawn(settings.height, settings.width)
+    # --- What the engine tells ----------------------------------------------------------------
 
-    @property
-    def _entry(self) -> ModelEntry:
-        return self._shop.catalog.models[self._job.model_id]
+    @contextmanager
+    def loading(self, model: str) -> Iterator[None]:
+        """A stop request during a load ends the process, since a load has no steps."""
+        self._reporter.phase(Phase.LOADING_MODEL)
+        self._context.send(Loading(job_id=self._job.id, model=model))
+        with self._context.stop.leaving_by(self._leave):
+            yield
 
-    @property
-    def _pixels(self) -> int:
-        return prod(self._drawn_size)
+    def loaded(self, model: str, seconds: float, plan: dict[str, Any], models: list[str]) -> None:
+        """Pass it on."""
+        self._context.send(Loaded(model=model, seconds=seconds, plan=plan, models=models))
 
-    def _check_wishes(self) -> None:
+    def warming_up(self, model: str) -> None:
+        """Show it."""
+        self._reporter.phase(Phase.WARMING_UP)
+        self._context.send(WarmingUp(job_id=self._job.id, model=model))
+
+    def drawing(self) -> None:
+        """The first image begins."""
+        self._reporter.phase(Phase.GENERATING, self._numbers[0])
+
+    def step(self, index: int, step: int) -> None:
+        """Report it."""
+        self._reporter.step(self._numbers[index], step)
+
+    def preview(self, webp: bytes) -> None:
+        """Show it; a disk that refuses previews is logged once and costs nothing else."""
+        try:
+            self._claim.show(webp)
+        except OSError as error:
+            if not self._has_warned:
+                logger.warning("A preview could not be written: %s", error)
+                self._has_warned = True
+
+    def check_interrupts(self) -> None:
+        """Raise CancelRequested or StopRequested."""
         if self._claim.cancel_requested():
             raise CancelRequested
-        if self._shop.stop.is_requested:
+        if self._context.stop.is_requested:
             raise StopRequested
+
+    # --- Images -------------------------------------------------------------------------------
 
     def _saved(self, sidecar: Sidecar) -> None:
         logger.info("An image is saved.", extra={"image_id": sidecar.id, "bytes": sidecar.size_bytes})
 
-    def _sidecar(self, loaded: LoadedPipeline, number: int, image: GeneratedImage) -> Sidecar:
+    def _sidecar(self, number: int, drawn: DrawnImage) -> Sidecar:
         """What is known of an image before it is a file."""
         self._claim.check()  # nothing is committed by a holder that may not be the only one
-        job = self._job
+        job, made_with = self._job, drawn.made_with
         return Sidecar(
             id=self._image_id(number),
             job_id=job.id,
             order=job.order,
             model_id=job.model_id,
-            model_source=self._entry.id,
-            model_revision=loaded.revision,
+            model_source=self._context.catalog.models[job.model_id].id,
+            model_revision=made_with.revision,
             prompt=job.prompt,
-            negative_prompt=image.negative_prompt,
+            negative_prompt=drawn.negative_prompt,
             requested_negative_prompt=job.negative_prompt,
-            scheduler=scheduler_name(loaded.pipeline),
+            scheduler=made_with.scheduler,
             settings=job.effective_settings,
-            seed=image.seed,
+            seed=drawn.seed,
             image_number=number,
             total_images=job.effective_settings.num_images,
             attempt=job.attempts,
-            width=image.image.width,
-            height=image.image.height,
+            width=drawn.image.width,
+            height=drawn.image.height,
             created_at=timestamp(),
             generation_time=time.time(),
-            duration_seconds=round(image.duration_seconds, 3),
-            device=self._shop.device.title,
-            dtype=loaded.dtype,
-            versions=_versions(),
-            plan=loaded.describe(),
-            warnings=[*job.warnings, *image.warnings],
+            duration_seconds=round(drawn.duration_seconds, 3),
+            device=made_with.device,
+            dtype=made_with.dtype,
+            versions=made_with.versions,
+            plan=made_with.plan,
+            warnings=[*job.warnings, *drawn.warnings],
             size_bytes=0,
             sha256="",
         )
 
 
-def thrift_of(job: Job) -> int:
-    """How many plans thriftier than the best one this attempt must be: one, after running out of memory."""
+def fallback_level_of(job: Job) -> int:
+    """How many plans below the best one this attempt must be: one, after running out of memory."""
     return 1 if job.error is not None and job.error.type == "out_of_memory" else 0
 
 
 def image_seed(seed: int, number: int) -> int:
     """The seed of image `number` (from 1), with which it can be made alone."""
     return (seed + number - 1) % (MAX_SEED + 1)
-
-
-@cache
-def _versions() -> dict[str, str]:
-    """The versions of the packages that make a picture; looked up once, since that takes milliseconds."""
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # ours, when run from a checkout that is not installed
-            continue
-    return found

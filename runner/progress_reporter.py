@@ -21,13 +21,13 @@ INTERVAL: Final = 0.25
 class ProgressReporter:
     """Reports of one attempt. Progress is disposable: a write that fails is logged once and costs nothing else."""
 
-    def __init__(self, claim: Claim, tell: Callable[[Event], None], callback_steps: int | None) -> None:
+    def __init__(self, claim: Claim, send: Callable[[Event], None], callback_steps: int | None) -> None:
         self._claim = claim
-        self._tell = tell
+        self._send = send
         self._callback_steps = callback_steps
         self._total = claim.job.effective_settings.num_inference_steps
         self._image_number = 1
-        self._written_at = self._told_at = float("-inf")
+        self._written_at = self._sent_at = float("-inf")
         self._last_step: tuple[int, float] | None = None
         self._steps_timed = 0
         self._seconds_timed = 0.0
@@ -48,9 +48,9 @@ class ProgressReporter:
         if is_last or self._is_due(step, now):
             self._written_at = now
             self._write(Phase.GENERATING, step)
-        if is_last or now - self._told_at >= INTERVAL:
-            self._told_at = now
-            self._tell(
+        if is_last or now - self._sent_at >= INTERVAL:
+            self._sent_at = now
+            self._send(
                 Stepped(
                     job_id=self._claim.job.id,
                     model=self._claim.job.model_id,

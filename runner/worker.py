@@ -1,7 +1,7 @@
 """The worker process: owns the device, claims the jobs it is told, and runs them. Started by the supervisor.
 
 Whatever goes wrong with a job, this ends in one of: the job is finished, the job is back in `pending`, or
-this process is gone and the kernel has freed the job's lock, so that recovery brings the job on.
+this process is gone and the kernel has freed the job's lock, so that recovery takes it up.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from math import prod
+from collections.abc import Callable
 from typing import Final
 
 from core import log
@@ -18,15 +18,13 @@ from core.files import is_storage_error
 from core.layout import Layout
 from core.locks import ExclusiveLock
 from core.settings import Settings
-from engine.local import devices, faults
-from engine.local.pipelines import Pipelines, advice
-from engine.local.previews import Previews
+from engine.contract import DeviceFault, Engine, ModelUnavailable, OutOfMemory, TooLarge
 from jobs.catalog import Catalog
 from jobs.claims import Claim, claim, retry_or_fail
 from jobs.errors import CorruptJob, LostClaim
 from jobs.schema import Job, JobError
 from jobs.spool import Spool
-from runner.job_run import CancelRequested, JobRun, StopRequested, Workshop, thrift_of
+from runner.job_run import CancelRequested, JobRun, StopRequested, WorkerContext, fallback_level_of
 from runner.messages import Ended, Leaving, Outcome, Ready, Waiting
 from runner.stop_switch import StopSwitch
 from runner.worker_channel import WorkerChannel
@@ -36,31 +34,36 @@ logger = logging.getLogger(__name__)
 
 #: How often something that must be waited for (the device, disk space) is looked at, in seconds.
 _RETRY_SECONDS: Final = 0.5
+#: The longest text of an error that a job's file gets, in characters.
+_LONGEST_ERROR: Final = 300
+
+EngineFactory = Callable[[Settings, Catalog, Layout], Engine]
 
 
 class Worker:
-    """Runs jobs until it shall stop."""
+    """Runs jobs until it must stop."""
 
-    def __init__(self, spool: Spool, workshop: Workshop, channel: WorkerChannel) -> None:
+    def __init__(self, spool: Spool, context: WorkerContext, channel: WorkerChannel) -> None:
         self._spool = spool
-        self._shop = workshop
+        self._context = context
         self._channel = channel
 
     def run(self) -> None:
-        """Work; answers when there is nothing more to do for this process."""
-        self._channel.tell(Ready(device=self._shop.device.name, device_name=self._shop.device.title))
-        while (job_id := self._channel.next_job()) is not None and not self._shop.stop.is_requested:
+        """Work; returns when there is nothing more to do for this process."""
+        engine = self._context.engine
+        self._channel.send(Ready(device=engine.device, device_name=engine.device_name))
+        while (job_id := self._channel.next_job()) is not None and not self._context.stop.is_requested:
             outcome, leaving = self._take(job_id)
-            if leaving is None and self._shop.pipelines.leaks():
-                leaving = Leaving("Memory stayed behind when a model had gone.")
-            self._channel.tell(Ended(job_id=job_id, outcome=outcome))
+            if leaving is None and (reason := engine.why_replace()):
+                leaving = Leaving(reason)
+            self._channel.send(Ended(job_id=job_id, outcome=outcome))
             if leaving is not None:
-                self._channel.tell(leaving)
+                self._channel.send(leaving)
                 return
-        self._channel.tell(Leaving("Nothing more to do."))
+        self._channel.send(Leaving("Nothing more to do."))
 
     def _take(self, job_id: str) -> tuple[Outcome, Leaving | None]:
-        """Claim a job and work on it; answers what became of it, and why the worker must leave, if it must."""
+        """Claim a job and work on it; returns what became of it, and why the worker must leave, if it must."""
         try:
             held = claim(self._spool, job_id)
         except CorruptJob as error:
@@ -81,7 +84,7 @@ class Worker:
         try:
             held.begin_attempt()
             logger.info("A job begins.", extra=held.job.log_context())
-            JobRun(held, self._shop, lambda: self._leave_at_once(held)).run()
+            JobRun(held, self._context, lambda: self._leave_at_once(held)).run()
             held.complete()
         except StopRequested:
             held.put_back(return_attempt=True)
@@ -92,66 +95,47 @@ class Worker:
         except LostClaim:
             raise
         except Exception as error:  # noqa: BLE001  every error of a model ends one job, not the worker
-            verdict = self._judge(held, error)
+            failure = self._classify_failure(held, error)
         else:
             logger.info(
                 "A job is done.", extra=held.job.log_context() | {"seconds": round(time.monotonic() - started, 3)}
             )
             return "completed", None
-        return self._end_badly(held, *verdict)
+        return self._handle_failure(held, *failure)
 
-    def _judge(self, held: Claim, error: Exception) -> tuple[str, JobError]:
+    def _classify_failure(self, held: Claim, error: Exception) -> tuple[str, JobError]:
         """What kind of failure this is, and how to say it; keeps no reference to the error."""
         if isinstance(error, OSError) and is_storage_error(error):
             return "storage", JobError(type="storage", message=f"The disk refused a write: {error.strerror}.")
         logger.error("A job failed.", extra=held.job.log_context(), exc_info=error)
-        if isinstance(error, faults.DoesNotFit):
-            return "job", JobError(type="out_of_memory", message=f"No room for {_size(held.job)}: {error}")
-        if faults.is_out_of_memory(error):
-            return "memory", JobError(type="out_of_memory", message=faults.first_line(error))
-        if faults.is_device_fault(error):
-            return "device", JobError(type="device_error", message=f"The device failed: {faults.first_line(error)}")
-        return "job", faults.describe(error)
+        return describe(error, held.job, self._context.engine.device_name)
 
-    def _end_badly(self, held: Claim, kind: str, error: JobError) -> tuple[Outcome, Leaving | None]:
+    def _handle_failure(self, held: Claim, kind: str, error: JobError) -> tuple[Outcome, Leaving | None]:
         """End an attempt that failed, in the way that its kind of failure asks for."""
         if kind == "storage":
             return self._wait_for_disk(held), None
         if kind == "device":
             state = retry_or_fail(
                 held,
-                max_attempts=self._shop.settings.max_attempts,
-                waits=self._shop.settings.retry_waits,
+                max_attempts=self._context.settings.max_attempts,
+                waits=self._context.settings.retry_waits,
                 error=error,
             )
             return ("failed" if state.is_final else "put_back"), Leaving(error.message, is_fault=True)
-        if kind == "memory":
-            return self._end_out_of_memory(held), Leaving("The device ran out of memory.")
-        held.fail(error)
-        return "failed", None
-
-    def _end_out_of_memory(self, held: Claim) -> Outcome:
-        """Once more in a fresh process with a thriftier plan, if there is one; else the job has failed."""
-        job, settings = held.job, held.job.effective_settings
-        limits = self._shop.catalog.models[job.model_id].limits
-        pixels, thrift = prod(limits.drawn(settings.height, settings.width)), thrift_of(job)
-        can_save, side = self._shop.pipelines.what_fits(job.model_id, pixels, thrift=thrift, images=settings.num_images)
-        message = f"Out of memory at {_size(job)} on {self._shop.device.title}"
-        if can_save and thrift == 0:
-            error = JobError(type="out_of_memory", message=f"{message}; trying once more with a thriftier plan.")
+        if kind == "fallback":
             held.put_back(error=error)
-            return "put_back"
-        held.fail(JobError(type="out_of_memory", message=f"{message}; {advice(side)}."))
-        return "failed"
+            return "put_back", Leaving("The device ran out of memory.")
+        held.fail(error)
+        return "failed", Leaving("The device ran out of memory.") if kind == "memory" else None
 
     def _wait_for_disk(self, held: Claim) -> Outcome:
-        """Put the job back as soon as the disk takes that much; nobody is harmed meanwhile."""
+        """Requeue the job as soon as the disk takes that much; nobody is harmed meanwhile."""
         while True:
             try:
                 held.put_back(return_attempt=True)
             except OSError as error:
-                self._channel.tell(Waiting(f"The disk is full: {error.strerror}."))
-                if self._shop.stop.is_requested:
+                self._channel.send(Waiting(f"The disk is full: {error.strerror}."))
+                if self._context.stop.is_requested:
                     held.abandon()
                     return "storage_full"
                 time.sleep(_RETRY_SECONDS)
@@ -161,29 +145,68 @@ class Worker:
     def _leave_at_once(self, held: Claim) -> None:
         """End this process in the middle of a load; loading has no steps at which it could be stopped."""
         held.put_back(return_attempt=True)
-        self._channel.tell(Ended(job_id=held.job.id, outcome="put_back"))
-        self._channel.tell(Leaving("Stopped while loading."))
+        self._channel.send(Ended(job_id=held.job.id, outcome="put_back"))
+        self._channel.send(Leaving("Stopped while loading."))
         os._exit(0)
 
 
-def _size(job: Job) -> str:
-    """The size that a job asks for."""
-    return f"{job.effective_settings.width}x{job.effective_settings.height}"
+def describe(error: Exception, job: Job, device: str) -> tuple[str, JobError]:
+    """What an engine's error means for the job: what is to be done, and the sentence for people.
+
+    `fallback`: once more with a plan that needs less memory. `memory`: given up, in a process to be replaced.
+    `device`: another attempt in a new process. `job`: given up.
+    """
+    size = f"{job.effective_settings.width}x{job.effective_settings.height}"
+    text = _shorten(error)
+    match error:
+        case OutOfMemory() if error.has_lower_memory_plan and fallback_level_of(job) == 0:
+            message = f"Out of memory at {size} on {device}; trying once more with a plan that needs less memory."
+            return "fallback", JobError(type="out_of_memory", message=message)
+        case OutOfMemory():
+            return "memory", JobError(type="out_of_memory", message=f"Out of memory at {size} on {device}; {text}.")
+        case TooLarge():
+            return "job", JobError(type="out_of_memory", message=f"No room for {size}: {text}")
+        case DeviceFault():
+            return "device", JobError(type="device_error", message=f"The device failed: {text}")
+        case ModelUnavailable():
+            return "job", JobError(type="model_unavailable", message=text)
+        case ValueError() | TypeError():
+            return "job", JobError(type="invalid_settings", message=f"The model refused the request: {text}")
+        case _:
+            return "job", JobError(type="internal", message=f"Generation failed: {type(error).__name__}: {text}")
 
 
-def _own_device(
-    device: devices.Device, layout: Layout, stop: StopSwitch, channel: WorkerChannel
-) -> ExclusiveLock | None:
+def _shorten(error: BaseException) -> str:
+    """The first line of an error's text, at a bearable length."""
+    line = str(error).strip().partition("\n")[0]
+    return line if len(line) <= _LONGEST_ERROR else line[: _LONGEST_ERROR - 3] + "..."
+
+
+def _own_device(engine: Engine, layout: Layout, stop: StopSwitch, channel: WorkerChannel) -> ExclusiveLock | None:
     """The lock of the device, waited for while another worker (of a runner that was killed) still has it."""
-    lock = ExclusiveLock(layout.device_lock(device.name))
+    lock = ExclusiveLock(layout.device_lock(engine.device))
     while not lock.acquire(timeout=_RETRY_SECONDS):
         if stop.is_requested:
             return None
-        channel.tell(Waiting("Another worker still has the device; waiting until it is gone."))
+        channel.send(Waiting("Another worker still has the device; waiting until it is gone."))
     return lock
 
 
-def main() -> None:
+def local_engine(settings: Settings, catalog: Catalog, layout: Layout) -> Engine:
+    """The engine that draws in this process."""
+    # Compiled kernels outlive the worker, the container and /tmp.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(layout.compiled))
+    from engine.local import devices
+    from engine.local.engine import LocalEngine
+    from engine.local.pipelines import Pipelines
+    from engine.local.previews import Previews
+
+    device = devices.choose(settings.device)
+    previews = Previews(layout.latent_maps, layout.temporary) if settings.previews else None
+    return LocalEngine(catalog, device, Pipelines(catalog, device), previews)
+
+
+def main(make_engine: EngineFactory = local_engine) -> None:
     """Run the worker until its supervisor tells it to stop, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the supervisor decides
     stop = StopSwitch()
@@ -193,23 +216,14 @@ def main() -> None:
     log.configure(settings.log_level)
     catalog = Catalog.load(settings.catalog, settings.models)
     data = open_data(settings)
-    # Compiled kernels outlive the worker, the container and /tmp.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(data.layout.compiled))
-    device = devices.choose(settings.device)
-    lock = _own_device(device, data.layout, stop, channel)
+    engine = make_engine(settings, catalog, data.layout)
+    lock = _own_device(engine, data.layout, stop, channel)
     if lock is None:
         return
-    workshop = Workshop(
-        settings=settings,
-        catalog=catalog,
-        store=data.store,
-        device=device,
-        pipelines=Pipelines(catalog, device),
-        previews=Previews(data.layout) if settings.previews else None,
-        stop=stop,
-        tell=channel.tell,
+    context = WorkerContext(
+        settings=settings, catalog=catalog, store=data.store, engine=engine, stop=stop, send=channel.send
     )
-    Worker(data.spool, workshop, channel).run()
+    Worker(data.spool, context, channel).run()
     logging.shutdown()
     os._exit(0)  # nothing is left to do but to tear torch down, which would keep the device for seconds
 

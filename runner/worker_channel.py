@@ -29,7 +29,7 @@ class WorkerChannel:
         command = self._commands.get()
         return command.job_id if command else None
 
-    def tell(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         """Tell the supervisor; if it is gone, stop."""
         try:
             with self._lock:
@@ -38,7 +38,7 @@ class WorkerChannel:
             self.stop()
 
     def stop(self) -> None:
-        """Make `next_job` answer None, and pass the wish on. Safe to call from a signal handler."""
+        """Make `next_job` return None, and pass the stop request on. Safe to call from a signal handler."""
         self._commands.put(None)
         self._on_stop()
 

@@ -39,15 +39,15 @@ class RunnerDesk:
 
     @classmethod
     def bare(cls, folder: Path) -> RunnerDesk:
-        """A desk whose models are only names: the fake worker loads nothing."""
+        """A desk whose models are only names: the stub loads nothing."""
         for key in ("tiny-sd", "tiny-flux", "tiny-sd3"):
             (folder / "weights" / key).mkdir(parents=True)
             (folder / "weights" / key / "model_index.json").write_text("{}", encoding="utf-8")
         return cls(folder, folder / "weights")
 
-    def fake_runner(self, **settings: Any) -> Program:
-        """A runner whose worker only pretends to draw (tests/fake_worker.py)."""
-        return self.runner(worker="tests.fake_worker", **({"idle_seconds": 60, "scan_seconds": 0.5} | settings))
+    def stub_runner(self, **settings: Any) -> Program:
+        """A runner whose worker only pretends to draw (tests/stub_worker.py)."""
+        return self.runner(worker="tests.stub_worker", **({"idle_seconds": 60, "scan_seconds": 0.5} | settings))
 
     def submit(self, prompt: str = "a castle", *, model: str = "tiny-sd", negative: str = "", **settings: Any) -> Job:
         """Submit a job as the API would."""

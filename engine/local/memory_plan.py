@@ -1,7 +1,7 @@
 """How a model is made to fit: decided before it is loaded, from sizes alone. No torch.
 
 The figures for what a picture needs beside the weights are estimates on the safe side; where they are wrong
-all the same, the job is tried once more with the next thriftier plan (`thrift`).
+all the same, the job is tried once more with the next lower-memory plan (`fallback_level`).
 """
 
 from __future__ import annotations
@@ -91,24 +91,26 @@ Memory = Literal["auto", "resident", "model_offload", "group_offload", "sequenti
 Quantisation = Literal["none", "fp8", "auto"]
 
 
-def choose(need: Need, room: Room, memory: Memory, quantisation: Quantisation, *, thrift: int = 0) -> Plan:
-    """The fastest plan that fits, or the thriftiest there is (its `fits` is then False).
+def choose(need: Need, room: Room, memory: Memory, quantisation: Quantisation, *, fallback_level: int = 0) -> Plan:
+    """The fastest plan that fits, or the one that needs least (its `fits` is then False).
 
-    With `thrift` n it is the nth next thriftier one: a plan before it ran out of memory.
+    With `fallback_level` n it is the nth below that: the one above ran out of memory.
     """
     plans = ladder(need, room, memory, quantisation)
     first = next((number for number, plan in enumerate(plans) if plan.fits), len(plans) - 1)
-    return plans[min(first + thrift, len(plans) - 1)]
+    return plans[min(first + fallback_level, len(plans) - 1)]
 
 
-def has_thriftier(need: Need, room: Room, memory: Memory, quantisation: Quantisation, thrift: int) -> bool:
+def has_lower_memory_plan(
+    need: Need, room: Room, memory: Memory, quantisation: Quantisation, fallback_level: int
+) -> bool:
     """Whether there is a plan beyond the one that `choose` gives."""
-    plan = choose(need, room, memory, quantisation, thrift=thrift)
-    return plan != choose(need, room, memory, quantisation, thrift=thrift + 1)
+    plan = choose(need, room, memory, quantisation, fallback_level=fallback_level)
+    return plan != choose(need, room, memory, quantisation, fallback_level=fallback_level + 1)
 
 
 def ladder(need: Need, room: Room, memory: Memory, quantisation: Quantisation) -> list[Plan]:
-    """The plans that the catalog allows, from the fastest to the thriftiest."""
+    """The plans that the catalog allows, from the fastest to the one that needs least."""
     placements = _placements(room, memory)
     plans = []
     for placement in placements:

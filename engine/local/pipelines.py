@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from engine.contract import ModelUnavailable, TooLarge
 from engine.local import host_memory, loading, memory_plan, weights
 from engine.local.devices import Device
-from engine.local.faults import DoesNotFit, ModelUnavailable, first_line, is_device_fault, is_out_of_memory
+from engine.local.faults import classify, first_line
 from engine.local.memory_plan import GIB, Need, Placement, Plan, Room
 from jobs.catalog import Catalog, ModelEntry
 
@@ -39,8 +40,8 @@ class LoadedPipeline:
     speed: dict[str, Any]
     #: Bytes that it keeps in the device's memory.
     kept_bytes: int
-    #: How many plans thriftier than the best one it was loaded.
-    thrift: int = 0
+    #: How many plans below the best one it was loaded.
+    fallback_level: int = 0
     #: The shapes of pictures (images at once, height, width) that were warmed up for.
     warmed_up: set[tuple[int, int, int]] = field(default_factory=set)
 
@@ -72,15 +73,15 @@ class Pipelines:
         """The models in memory, the last used last."""
         return list(self._loaded)
 
-    def warm(self, model: str, pixels: int, *, thrift: int = 0) -> LoadedPipeline | None:
+    def warm(self, model: str, pixels: int, *, fallback_level: int = 0) -> LoadedPipeline | None:
         """The pipeline of a model if it is in memory, made ready for a picture of this size.
 
-        One that is not thrifty enough is given up: it ran out of memory with this very job.
+        One at too low a fallback level is given up: it ran out of memory with this very task.
         """
         found = self._loaded.pop(model, None)
         if found is None:
             return None
-        if found.thrift < thrift:
+        if found.fallback_level < fallback_level:
             del found
             self._give_up()
             return None
@@ -88,11 +89,11 @@ class Pipelines:
         self._fit_picture(found, pixels)
         return found
 
-    def load(self, model: str, pixels: int, *, thrift: int = 0) -> LoadedPipeline:
+    def load(self, model: str, pixels: int, *, fallback_level: int = 0) -> LoadedPipeline:
         """Load a model as its memory plan says, giving up models that leave no room for it.
 
         Raises ModelUnavailable where the model's files are at fault (for a while without trying again),
-        DoesNotFit, and whatever the device raises.
+        TooLarge, and whatever the device raises.
         """
         self._raise_if_bad(model)
         if self._baseline is None:
@@ -103,14 +104,14 @@ class Pipelines:
             files = weights.inspect(self._catalog.path(model))
             need = need_of(files, loading.dtype_of(entry, self._device).itemsize, pixels)
             self._make_room(need, entry)
-            plan = self._plan(model, need, entry, thrift)
+            plan = self._plan(model, need, entry, fallback_level)
             logger.info("A model is being loaded.", extra={"model": model, "plan": plan.describe()})
             pipeline, speed = loading.load(self._catalog.path(model), entry, plan, self._device)
         except weights.DamagedModel as error:
             raise self._declare_bad(model, str(error), error) from error
         except Exception as error:
             self._has_given_up = True
-            if isinstance(error, DoesNotFit) or is_out_of_memory(error) or is_device_fault(error):
+            if isinstance(error, TooLarge) or classify(error):
                 raise
             raise self._declare_bad(model, f"Model {model} cannot be loaded: {first_line(error)}", error) from error
         found = LoadedPipeline(
@@ -122,7 +123,7 @@ class Pipelines:
             plan=plan,
             speed=speed,
             kept_bytes=plan.weight_bytes if plan.placement is Placement.RESIDENT else 0,
-            thrift=thrift,
+            fallback_level=fallback_level,
         )
         self._loaded[model] = found
         return found
@@ -148,13 +149,13 @@ class Pipelines:
         """How many of the `wanted` pictures of a job are drawn together: what the catalog wants, if it fits."""
         entry = self._catalog.models[found.model]
         wanted = min(wanted, entry.speed.batch_size)
-        if wanted <= 1 or found.thrift:
+        if wanted <= 1 or found.fallback_level:
             return 1
         width, free = loading.dtype_of(entry, self._device).itemsize, self._device.memory()[0]
         return memory_plan.images_at_once(pixels, width, found.plan, free, is_gpu=self._device.is_cuda, wanted=wanted)
 
-    def what_fits(self, model: str, pixels: int, *, thrift: int, images: int) -> tuple[bool, int]:
-        """After running out of memory: whether there is a thriftier way, and the side that should fit at best."""
+    def what_fits(self, model: str, pixels: int, *, fallback_level: int, images: int) -> tuple[bool, int]:
+        """After running out of memory: whether a plan needs less, and the side that should fit at best."""
         entry = self._catalog.models[model]
         width = loading.dtype_of(entry, self._device).itemsize
         need = need_of(weights.inspect(self._catalog.path(model)), width, pixels)
@@ -162,8 +163,8 @@ class Pipelines:
         options = (need, room, entry.memory, entry.quantisation)
         last = memory_plan.ladder(*options)[-1]
         side = memory_plan.largest_side(need, room, last, entry.limits.size_multiple)
-        is_batched = thrift == 0 and min(images, entry.speed.batch_size) > 1
-        return is_batched or memory_plan.has_thriftier(*options, thrift), side
+        is_batched = fallback_level == 0 and min(images, entry.speed.batch_size) > 1
+        return is_batched or memory_plan.has_lower_memory_plan(*options, fallback_level), side
 
     def _room(self, freed: int = 0) -> Room:
         free, _ = self._device.memory()
@@ -177,14 +178,14 @@ class Pipelines:
             logger.info("A model makes room for another.", extra={"model": model})
             self.unload(model)
 
-    def _plan(self, model: str, need: Need, entry: ModelEntry, thrift: int) -> Plan:
+    def _plan(self, model: str, need: Need, entry: ModelEntry, fallback_level: int) -> Plan:
         room = self._room()
-        plan = memory_plan.choose(need, room, entry.memory, entry.quantisation, thrift=thrift)
+        plan = memory_plan.choose(need, room, entry.memory, entry.quantisation, fallback_level=fallback_level)
         if not plan.fits and plan.device_bytes + plan.host_bytes > room.device_free + (
             room.host_free if room.is_gpu else 0
         ):
             side = memory_plan.largest_side(need, room, plan, entry.limits.size_multiple)
-            raise DoesNotFit(
+            raise TooLarge(
                 f"Model {model} needs about {plan.device_bytes / GIB:.1f} GiB of memory on {self._device.title}, "
                 f"of which {room.device_free / GIB:.1f} GiB are free; {advice(side)}."
             )

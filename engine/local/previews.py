@@ -22,9 +22,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from core import files
-from core.layout import Layout
+from engine.contract import DrawTask
 from engine.local.latent_map import LatentMap, Shape, cells_of, shape_of
-from jobs.claims import Claim
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +64,11 @@ class Budget:
 class Previews:
     """What the previews of all jobs of a worker share: the maps that were learned, and the budget."""
 
-    def __init__(self, layout: Layout, budget: Budget | None = None, *, interval: float = INTERVAL) -> None:
-        self._folder = layout.latent_maps
-        self._temporary = layout.temporary
+    def __init__(
+        self, folder: Path, temporary: Path, budget: Budget | None = None, *, interval: float = INTERVAL
+    ) -> None:
+        self._folder = folder
+        self._temporary = temporary
         self._maps: dict[Path, LatentMap] = {}
         self.budget = budget or Budget()
         self.interval = interval
@@ -89,13 +90,17 @@ class Previews:
         return self._folder / f"{model}-{shape.channels}x{shape.pixels}.safetensors"
 
 
-class JobPreviews:
-    """The previews of one attempt of one job. A disk that refuses them is logged once and costs nothing else."""
+class TaskPreviews:
+    """The previews of one task; `show` takes each as a WebP.
 
-    def __init__(self, shared: Previews, claim: Claim) -> None:
+    A disk that refuses what was learned is logged once and costs nothing else.
+    """
+
+    def __init__(self, shared: Previews, task: DrawTask, show: Callable[[bytes], None]) -> None:
         self._shared = shared
-        self._claim = claim
-        self._settings = claim.job.effective_settings
+        self._model = task.model
+        self._settings = task.settings
+        self._send = show
         self._latest: Tensor | None = None
         self._stepped_at: float | None = None
         self._shown_at = float("-inf")
@@ -126,7 +131,7 @@ class JobPreviews:
             if is_allowed:
                 stream = io.BytesIO()
                 known.draw(cells.float().cpu()).save(stream, "WEBP", quality=_QUALITY, method=0)
-                self._claim.show(stream.getvalue())
+                self._send(stream.getvalue())
                 self._shown_at = self._shared.budget.monotonic()
 
     def _learn(self, latents: Tensor, picture: Image) -> None:
@@ -135,7 +140,7 @@ class JobPreviews:
             return
         with self._spending("learn", latents) as is_allowed:
             if is_allowed and known.learn(cells.float().cpu(), picture):
-                self._shared.keep(self._claim.job.model_id, known)
+                self._shared.keep(self._model, known)
 
     @contextmanager
     def _spending(self, kind: str, latents: Tensor) -> Iterator[bool]:
@@ -150,7 +155,7 @@ class JobPreviews:
                 yield True
         except OSError as error:
             if not self._has_warned:
-                logger.warning("A preview could not be written: %s", error)
+                logger.warning("What was learned for previews could not be kept: %s", error)
                 self._has_warned = True
 
     def _seen(self, latents: Tensor) -> tuple[Tensor | None, LatentMap | None]:
@@ -158,7 +163,7 @@ class JobPreviews:
         cells = cells_of(latents, self._settings.width, self._settings.height)
         if cells is None:
             return None, None
-        return cells, self._shared.map(self._claim.job.model_id, shape_of(cells, self._settings.width))
+        return cells, self._shared.map(self._model, shape_of(cells, self._settings.width))
 
 
 def _read(path: Path, shape: Shape) -> LatentMap:

@@ -101,7 +101,7 @@ def test_a_runner_waits_while_the_disk_is_nearly_full_and_goes_on_by_itself(smal
     desk = RunnerDesk.bare(tmp_path)
     assert desk.data == small_disk
     filler = small_disk / "filler"
-    with desk.fake_runner(reserve_mb=3):
+    with desk.stub_runner(reserve_mb=3):
         assert desk.wait_for(desk.submit()).outcome == "completed"
         filler.write_bytes(b"x" * (4 << 20))
         job = desk.submit()

@@ -120,7 +120,7 @@ def town(desk: RunnerDesk, runners: int) -> Iterator[tuple[ApiProcess, list[Prog
     with ExitStack() as stack:
         server = stack.enter_context(api(desk.data, environment(desk.folder), workers=2))
         programs = [
-            desk.fake_runner(device=f"cuda:{number}", max_attempts=100, scan_seconds=0.5) for number in range(runners)
+            desk.stub_runner(device=f"cuda:{number}", max_attempts=100, scan_seconds=0.5) for number in range(runners)
         ]
         for program in programs:
             stack.enter_context(program)
@@ -179,7 +179,7 @@ def tale(fast_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where workers tell what they draw and commit."""
     path = fast_path / "tale"
     path.touch()
-    monkeypatch.setenv("TEST_TALE", str(path))
+    monkeypatch.setenv("TEST_EVENTS", str(path))
     return path
 
 

@@ -26,7 +26,7 @@ def test_15000_drops_at_once_are_all_adopted(fast_path: Path) -> None:
 
 
 def many_drops(desk: RunnerDesk, count: int, patience: float) -> None:
-    with desk.fake_runner(max_pending=count + 1):
+    with desk.stub_runner(max_pending=count + 1):
         for number in range(count):
             desk.drop(f"drop-{number}")
         wait_until(lambda: not os.listdir(desk.spool.layout.incoming), patience, "the drop zone to be empty")
@@ -38,7 +38,7 @@ def many_drops(desk: RunnerDesk, count: int, patience: float) -> None:
 def test_a_writer_that_is_killed_leaves_a_refused_file(bare_desk: RunnerDesk) -> None:
     path = bare_desk.spool.layout.incoming / "half.json"
     code = f"import sys, time; f = open({str(path)!r}, 'w'); f.write('{{\"model_id\": '); f.flush(); time.sleep(600)"
-    with bare_desk.fake_runner(quiet_seconds=1):
+    with bare_desk.stub_runner(quiet_seconds=1):
         with subprocess.Popen([sys.executable, "-c", code]) as writer:
             wait_until(lambda: path.exists() and path.stat().st_size, about="the half file")
             writer.kill()
@@ -50,7 +50,7 @@ def test_a_writer_that_is_killed_leaves_a_refused_file(bare_desk: RunnerDesk) ->
 
 def test_a_deleted_lock_file_lets_nothing_be_done_twice(bare_desk: RunnerDesk) -> None:
     job = bare_desk.submit("slow")
-    with bare_desk.fake_runner():
+    with bare_desk.stub_runner():
         bare_desk.wait_for_steps(job)
         bare_desk.spool.layout.lock(job.id).unlink()
         done = bare_desk.wait_for(job)
@@ -62,7 +62,7 @@ def test_a_deleted_lock_file_lets_nothing_be_done_twice(bare_desk: RunnerDesk) -
 @pytest.mark.skipif(shutil.which("vim") is None, reason="vim is not installed")
 def test_a_file_written_by_vim_is_adopted_once(bare_desk: RunnerDesk) -> None:
     text = '{"id": "castle", "model_id": "tiny-sd", "prompt": "a castle"}'
-    with bare_desk.fake_runner():
+    with bare_desk.stub_runner():
         command = ["vim", "-es", "-u", "NONE", "-c", f"call setline(1, '{text}')", "-c", "wq", "castle.json"]
         subprocess.run(command, cwd=bare_desk.spool.layout.incoming, check=False, timeout=60)
         bare_desk.wait_for_adoption("castle")

@@ -21,7 +21,7 @@ from tests.runner_desk import RunnerDesk, is_running
 
 def test_a_stopped_worker_is_not_taken_for_dead(bare_desk: RunnerDesk) -> None:
     job = bare_desk.submit("slow")
-    with bare_desk.fake_runner():
+    with bare_desk.stub_runner():
         bare_desk.wait_for_steps(job)
         worker = bare_desk.kill_worker(signal.SIGSTOP)
         assert recover_all(bare_desk.spool, max_attempts=3) == 0
@@ -40,7 +40,7 @@ def frozen_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
         done = subprocess.run(["fsfreeze", "-f", str(made.mount_point)], capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"a file system cannot be frozen here: {done.stderr.strip()}")
-        monkeypatch.setenv("TEST_FROZEN_FOLDER", str(made.mount_point))
+        monkeypatch.setenv("STUB_FROZEN_FOLDER", str(made.mount_point))
         yield made
         thaw(made)
 
@@ -58,7 +58,7 @@ def kernel_state(pid: int) -> str:
 def test_a_worker_that_cannot_be_killed_keeps_its_job_and_the_device(bare_desk: RunnerDesk, frozen_disk: Disk) -> None:
     job = bare_desk.submit("freeze once")
     try:
-        with bare_desk.fake_runner(stall_seconds=1) as runner:
+        with bare_desk.stub_runner(stall_seconds=1) as runner:
             bare_desk.wait_for_status(lambda status: status.loaded_models, "the job to begin")
             worker = bare_desk.worker_pid()
             told = bare_desk.wait_for_status(lambda status: status.state == "paused", "the supervisor to kill it")

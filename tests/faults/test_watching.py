@@ -39,7 +39,7 @@ def remove(folder: Path) -> None:
 
 @pytest.mark.parametrize("change", [remake, rename_and_remake, remove])
 def test_a_drop_zone_that_was_replaced_is_seen_again(bare_desk: RunnerDesk, change: Callable[[Path], None]) -> None:
-    with bare_desk.fake_runner():
+    with bare_desk.stub_runner():
         bare_desk.drop("before")
         bare_desk.wait_for_adoption("before")
         wait_until(lambda: not os.listdir(bare_desk.spool.layout.incoming), about="the drop to be gone")
@@ -52,7 +52,7 @@ def test_a_drop_zone_that_was_replaced_is_seen_again(bare_desk: RunnerDesk, chan
 
 
 def test_without_events_the_scan_finds_everything(bare_desk: RunnerDesk) -> None:
-    with bare_desk.fake_runner(watch="off"):
+    with bare_desk.stub_runner(watch="off"):
         job = bare_desk.submit()
         bare_desk.drop("castle")
         bare_desk.wait_for_adoption("castle")
@@ -73,7 +73,7 @@ def mounted(folder: Path) -> Iterator[None]:
 
 
 def test_a_drop_zone_that_was_mounted_over_is_seen(bare_desk: RunnerDesk) -> None:
-    with bare_desk.fake_runner():
+    with bare_desk.stub_runner():
         bare_desk.drop("before")
         bare_desk.wait_for_adoption("before")
         with mounted(bare_desk.spool.layout.incoming):
@@ -88,7 +88,7 @@ def test_a_drop_zone_that_was_mounted_over_is_seen(bare_desk: RunnerDesk) -> Non
 
 def test_lost_events_lose_no_drop(bare_desk: RunnerDesk) -> None:
     limit = int(QUEUE.read_text(encoding="ascii"))
-    with bare_desk.fake_runner() as runner:
+    with bare_desk.stub_runner() as runner:
         bare_desk.drop("before")
         bare_desk.wait_for_adoption("before")
         os.kill(runner.pid, signal.SIGSTOP)
@@ -122,7 +122,7 @@ def limited(runner: Program, name: str, limit: int) -> Program:
 @pytest.mark.parametrize("name", ["max_inotify_instances", "max_inotify_watches"])
 def test_without_watches_left_the_runner_scans(bare_desk: RunnerDesk, name: str) -> None:
     job = bare_desk.submit()
-    with limited(bare_desk.fake_runner(), name, 0) as runner:
+    with limited(bare_desk.stub_runner(), name, 0) as runner:
         assert bare_desk.wait_for(job).outcome == "completed"
         bare_desk.drop("castle")
         bare_desk.wait_for_adoption("castle")
@@ -135,7 +135,7 @@ def test_without_watches_left_the_runner_scans(bare_desk: RunnerDesk, name: str)
 
 def test_a_runner_at_rest_needs_no_processor(bare_desk: RunnerDesk) -> None:
     """Own reads must not ring the bell: that would be a scan for each scan."""
-    with bare_desk.fake_runner(scan_seconds=2) as runner:
+    with bare_desk.stub_runner(scan_seconds=2) as runner:
         bare_desk.drop("castle")
         bare_desk.wait_for_adoption("castle")
         bare_desk.wait_for_status(lambda status: status.state == "idle" and status.job_id is None, "rest")

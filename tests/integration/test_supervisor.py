@@ -17,7 +17,7 @@ from tests.runner_desk import RunnerDesk, is_running
 
 
 def start(desk: RunnerDesk, **settings: object) -> Program:
-    return desk.fake_runner(**({"scan_seconds": 0.2} | settings))
+    return desk.stub_runner(**({"scan_seconds": 0.2} | settings))
 
 
 def test_jobs_run_in_order_of_acceptance_and_an_idle_worker_leaves(bare_desk: RunnerDesk) -> None:

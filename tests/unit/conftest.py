@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from core.settings import Settings
 from engine.local.devices import Device, choose
+from engine.local.engine import LocalEngine
 from engine.local.pipelines import Pipelines
 from engine.local.previews import Previews
 from jobs.schema import Job
-from runner.job_run import Workshop
+from runner.job_run import WorkerContext
 from runner.messages import Event, Leaving
 from runner.stop_switch import StopSwitch
 from runner.worker import Worker
@@ -31,7 +32,7 @@ class Channel:
         """The next of the jobs given."""
         return self.jobs.pop(0) if self.jobs else None
 
-    def tell(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         """Keep an event."""
         self.events.append(event)
         self.on_event(event)
@@ -47,8 +48,15 @@ class Bench:
 
     desk: RunnerDesk
     channel: Channel
-    workshop: Workshop
+    context: WorkerContext
     worker: Worker
+    pipelines: Pipelines
+
+    def use_previews(self, previews: Previews | None) -> None:
+        """A worker with other previews, on the pipelines that are in memory."""
+        engine = LocalEngine(self.desk.catalog, choose("cpu"), self.pipelines, previews)
+        self.context = replace(self.context, engine=engine)
+        self.worker = Worker(self.desk.spool, self.context, self.channel)  # type: ignore[arg-type]
 
     def run(self, *jobs: Job) -> list[Event]:
         """Work on these jobs; answers all that the worker has said."""
@@ -71,15 +79,15 @@ def cpu() -> Device:
 @pytest.fixture
 def bench(desk: RunnerDesk, cpu: Device) -> Bench:
     """A fresh worker, nothing loaded."""
-    channel, stop = Channel(), StopSwitch()
-    workshop = Workshop(
+    channel, stop, pipelines = Channel(), StopSwitch(), Pipelines(desk.catalog, cpu)
+    context = WorkerContext(
         settings=Settings(data=desk.data, max_attempts=2, retry_delays=("0",)),
         catalog=desk.catalog,
         store=desk.store,
-        device=cpu,
-        pipelines=Pipelines(desk.catalog, cpu),
-        previews=Previews(desk.spool.layout),
+        engine=LocalEngine(
+            desk.catalog, cpu, pipelines, Previews(desk.spool.layout.latent_maps, desk.spool.layout.temporary)
+        ),
         stop=stop,
-        tell=channel.tell,
+        send=channel.send,
     )
-    return Bench(desk, channel, workshop, Worker(desk.spool, workshop, channel))  # type: ignore[arg-type]
+    return Bench(desk, channel, context, Worker(desk.spool, context, channel), pipelines)  # type: ignore[arg-type]

@@ -121,13 +121,15 @@ def test_a_plan_that_says_it_fits_leaves_the_reserve(
 
 
 @given(needs, rooms, quantisations, st.integers(0, 6))
-def test_thrift_never_needs_more_of_the_device(
-    a_need: Need, room: Room, quantisation: memory_plan.Quantisation, thrift: int
+def test_a_fallback_never_needs_more_of_the_device(
+    a_need: Need, room: Room, quantisation: memory_plan.Quantisation, level: int
 ) -> None:
-    plans = [memory_plan.choose(a_need, room, "auto", quantisation, thrift=number) for number in (thrift, thrift + 1)]
+    plans = [
+        memory_plan.choose(a_need, room, "auto", quantisation, fallback_level=number) for number in (level, level + 1)
+    ]
     ladder = memory_plan.ladder(a_need, room, "auto", quantisation)
     assert ladder.index(plans[0]) <= ladder.index(plans[1])
-    assert memory_plan.has_thriftier(a_need, room, "auto", quantisation, thrift) is (plans[0] != plans[1])
+    assert memory_plan.has_lower_memory_plan(a_need, room, "auto", quantisation, level) is (plans[0] != plans[1])
 
 
 @given(needs, rooms, quantisations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.local.devices import Device
-from engine.local.faults import DoesNotFit
+from engine.contract import TooLarge
 from engine.local.memory_plan import GIB
 from engine.local.pipelines import Pipelines
 from tests.runner_desk import RunnerDesk
@@ -39,7 +39,7 @@ def test_the_least_recently_used_model_makes_room(desk: RunnerDesk) -> None:
         pipelines.load(model, PIXELS)
     pipelines.warm("tiny-sd", PIXELS)
     object.__setattr__(device, "free", 0)
-    with pytest.raises(DoesNotFit, match=r"needs about 0\.\d GiB .* no smaller picture of this model would fit"):
+    with pytest.raises(TooLarge, match=r"needs about 0\.\d GiB .* no smaller picture of this model would fit"):
         pipelines.load("tiny-sd3", PIXELS)
     assert pipelines.models == []
     object.__setattr__(device, "free", 16 * GIB)
@@ -59,11 +59,11 @@ def test_ten_switches_leave_memory_where_it_was(desk: RunnerDesk) -> None:
 def test_a_model_that_ran_out_of_memory_is_not_used_again_for_that_job(desk: RunnerDesk) -> None:
     pipelines = Pipelines(desk.catalog, Device("cpu", "CPU"))
     pipelines.load("tiny-sd", PIXELS)
-    assert pipelines.warm("tiny-sd", PIXELS, thrift=1) is None
+    assert pipelines.warm("tiny-sd", PIXELS, fallback_level=1) is None
     assert pipelines.models == []
-    thrifty = pipelines.load("tiny-sd", PIXELS, thrift=1)
-    assert thrifty.plan.vae_tiling
-    assert pipelines.warm("tiny-sd", PIXELS, thrift=1) is pipelines.warm("tiny-sd", PIXELS) is thrifty
+    lower = pipelines.load("tiny-sd", PIXELS, fallback_level=1)
+    assert lower.plan.vae_tiling
+    assert pipelines.warm("tiny-sd", PIXELS, fallback_level=1) is pipelines.warm("tiny-sd", PIXELS) is lower
 
 
 def test_what_other_models_keep_is_no_leak(desk: RunnerDesk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,13 +11,10 @@ import pytest
 import torch
 from PIL import Image, ImageChops, ImageStat
 
-from core.layout import Layout
 from engine.local.latent_map import LatentMap, Shape, cells_of, shape_of
-from engine.local.previews import Budget, JobPreviews, Previews
+from engine.local.previews import Budget, Previews, TaskPreviews
 from jobs.claims import Claim
 from jobs.schema import State
-from runner.job_run import Workshop
-from runner.worker import Worker
 from tests.unit.conftest import Bench
 
 
@@ -128,7 +124,7 @@ def test_the_budget_is_a_share_of_the_work_and_debts_are_paid_first() -> None:
 def test_previews_take_two_per_cent_of_the_steps_at_most(tmp_path: Path) -> None:
     clock, cost = Clock(), 0.004
     budget = Budget(monotonic=clock)
-    previews = Previews(Layout(tmp_path), budget, interval=0)
+    previews = Previews(tmp_path / "previews", tmp_path, budget, interval=0)
     cells = torch.randn(8, 8, 4)
     previews.map("model", Shape(4, 8)).learn(cells, picture_of(cells, 8))
     settings = SimpleNamespace(width=64, height=64, num_inference_steps=1000)
@@ -136,8 +132,7 @@ def test_previews_take_two_per_cent_of_the_steps_at_most(tmp_path: Path) -> None
     def show(_: bytes) -> None:
         clock.now += cost
 
-    claim = SimpleNamespace(job=SimpleNamespace(model_id="model", effective_settings=settings), show=show)
-    job = JobPreviews(previews, claim)  # type: ignore[arg-type]
+    job = TaskPreviews(previews, SimpleNamespace(model="model", settings=settings), show)  # type: ignore[arg-type]
     for step in range(1, 1001):
         clock.now += 0.01
         job.after_step(step, torch.randn(1, 4, 8, 8))
@@ -151,19 +146,14 @@ def shown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     seen: list[bytes] = []
     show = Claim.show
     monkeypatch.setattr(Claim, "show", lambda claim, webp: (seen.append(webp), show(claim, webp)))
-    use(bench, replace(bench.workshop, previews=unlimited(bench)))
+    bench.use_previews(unlimited(bench))
     return seen
 
 
 def unlimited(bench: Bench) -> Previews:
     budget = Budget(1e9)
     budget.worked = 1.0
-    return Previews(bench.desk.spool.layout, budget, interval=0)
-
-
-def use(bench: Bench, workshop: Workshop) -> None:
-    bench.workshop = workshop
-    bench.worker = Worker(bench.desk.spool, workshop, bench.channel)  # type: ignore[arg-type]
+    return Previews(bench.desk.spool.layout.latent_maps, bench.desk.spool.layout.temporary, budget, interval=0)
 
 
 @pytest.mark.parametrize("model", ["tiny-sd", "tiny-sd3", "tiny-flux"])
@@ -181,7 +171,7 @@ def test_the_second_picture_of_a_model_has_previews(bench: Bench, shown: list[by
 def test_what_was_learned_outlives_the_worker(bench: Bench, shown: list[bytes]) -> None:
     bench.run(bench.desk.submit())
     assert shown == []
-    use(bench, replace(bench.workshop, previews=unlimited(bench)))
+    bench.use_previews(unlimited(bench))
     bench.run(bench.desk.submit())
     assert len(shown) == 3
 
@@ -190,7 +180,7 @@ def test_a_damaged_map_is_learned_again(bench: Bench, shown: list[bytes], caplog
     bench.run(bench.desk.submit())
     (path,) = (bench.desk.data / "previews").iterdir()
     path.write_bytes(b"rubbish")
-    use(bench, replace(bench.workshop, previews=unlimited(bench)))
+    bench.use_previews(unlimited(bench))
     bench.run(bench.desk.submit(num_images=2))
     assert len(shown) == 3
     assert "learned again" in caplog.text
@@ -211,7 +201,7 @@ def test_a_disk_that_refuses_previews_costs_nothing_else(
 
 
 def test_previews_can_be_switched_off(bench: Bench, shown: list[bytes]) -> None:
-    use(bench, replace(bench.workshop, previews=None))
+    bench.use_previews(None)
     bench.run(bench.desk.submit(num_images=2))
     assert shown == []
     assert not (bench.desk.data / "previews").exists()
@@ -220,7 +210,7 @@ def test_previews_can_be_switched_off(bench: Bench, shown: list[bytes]) -> None:
 def test_pictures_are_the_same_with_and_without(bench: Bench, shown: list[bytes]) -> None:
     first = bench.desk.submit(seed=5, num_images=2)
     bench.run(first)
-    use(bench, replace(bench.workshop, previews=None))
+    bench.use_previews(None)
     second = bench.desk.submit(seed=5, num_images=2)
     bench.run(second)
     pixels = [

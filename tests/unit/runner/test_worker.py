@@ -73,7 +73,7 @@ def test_negative_prompt_and_guidance_by_family(bench: Bench, model: str, uses_i
 
 
 def test_what_the_model_draws_smaller_is_enlarged(bench: Bench) -> None:
-    models = bench.workshop.catalog.models
+    models = bench.context.catalog.models
     limits = msgspec.structs.replace(models["tiny-sd"].limits, drawn_side=24)
     small = bench.desk.submit(seed=5, width=32, height=24)
     large = bench.desk.submit(seed=5, width=64, height=48)
@@ -115,7 +115,7 @@ def test_progress_names_every_phase_and_ends_at_the_last_step(bench: Bench, monk
 
 def test_a_wish_to_stop_is_granted_at_the_next_step(bench: Bench) -> None:
     job = bench.desk.submit("a castle", num_inference_steps=500)
-    bench.channel.on_event = lambda event: isinstance(event, Stepped) and bench.workshop.stop.request()
+    bench.channel.on_event = lambda event: isinstance(event, Stepped) and bench.context.stop.request()
     bench.run(job)
     assert (bench.desk.state(job), bench.desk.stored(job).attempts) == (State.PENDING, 0)
     assert bench.channel.events[-2] == Ended(job_id=job.id, outcome="put_back")
@@ -160,7 +160,7 @@ def test_out_of_memory_is_tried_once_more_thriftier_in_a_fresh_process_then_fail
     assert bench.desk.state(job) is State.PENDING
     assert stored.error is not None
     assert stored.error.type == "out_of_memory"
-    bench.workshop.pipelines.unload("tiny-sd")  # as in a fresh process
+    bench.pipelines.unload("tiny-sd")  # as in a fresh process
     bench.run(job)
     (loaded,) = bench.channel.of(Loaded)[1:]
     assert isinstance(loaded, Loaded)
@@ -182,7 +182,7 @@ def test_images_of_a_job_are_drawn_together_where_the_catalog_says_so(bench: Ben
     with_speed(bench, "tiny-sd3", batch_size=2)
     calls: list[int] = []
     job = bench.desk.submit(model="tiny-sd3", num_images=3, seed=41)
-    warm = bench.workshop.pipelines.load("tiny-sd3", 32 * 32).pipeline
+    warm = bench.pipelines.load("tiny-sd3", 32 * 32).pipeline
     denoise = warm.transformer.forward
     warm.transformer.forward = lambda *a, **n: (calls.append(len(n["hidden_states"])), denoise(*a, **n))[1]
     bench.run(job)
