@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
 
 Value = TypeVar("Value")
 
@@ -27,7 +28,29 @@ def run(work: Callable[[], Value]) -> Value:
         return work()
     import gevent
 
-    return gevent.get_hub().threadpool.apply(work)  # type: ignore[no-any-return]
+    outcome: _Outcome[Value] = gevent.get_hub().threadpool.apply(_outcome, (work,))
+    if outcome.error is not None:
+        try:
+            raise outcome.error
+        finally:
+            del outcome  # or the error, its traceback and this frame would hold each other
+    return cast(Value, outcome.value)
+
+
+@dataclass
+class _Outcome(Generic[Value]):
+    """What came of some work: a value, or an error."""
+
+    value: Value | None = None
+    error: Exception | None = None
+
+
+def _outcome(work: Callable[[], Value]) -> _Outcome[Value]:
+    """Errors are carried back as values: gevent prints a traceback for each one that leaves its threads."""
+    try:
+        return _Outcome(value=work())
+    except Exception as error:  # noqa: BLE001 - raised again by `run`, which knows who asked
+        return _Outcome(error=error)
 
 
 @contextmanager

@@ -238,6 +238,27 @@ def test_the_rate_limit_is_exact_over_workers_and_restarts(tmp_path: Path, catal
         assert server.post("/generate", json=BODY).status_code == 429
 
 
+def test_expected_errors_leave_no_traceback(tmp_path: Path, catalog_file: Path) -> None:
+    settings = {"CYBERIMAGE_CATALOG": str(catalog_file), "CYBERIMAGE_RATE_LIMIT": "1/hour"}
+    with api(tmp_path / "data", settings) as server:
+        key = {"Idempotency-Key": "k"}
+        job_id = server.post("/generate", json=BODY, headers=key).json()["job_id"]
+        assert server.post(f"/jobs/{job_id}/cancel").status_code == 200
+        other = {**BODY, "prompt": "another"}
+        image = "/image/img_" + "0" * 32 + "_1"
+        for _ in range(5):
+            answers = (
+                server.post("/generate", json=other, headers=key),
+                server.post("/generate", json=other),
+                server.post("/jobs/none/cancel"),
+                server.ask("DELETE", image),
+                server.get(f"{image}/thumbnail"),
+                server.get("/jobs?cursor=none"),
+            )
+            assert [answer.status_code for answer in answers] == [422, 429, 404, 404, 404, 400]
+    assert "Traceback" not in server.output()
+
+
 def test_a_killed_worker_is_replaced_and_loses_no_answered_job(tmp_path: Path, catalog_file: Path) -> None:
     with api(tmp_path / "data", {"CYBERIMAGE_CATALOG": str(catalog_file)}, workers=2) as server:
         accepted: list[str] = []
