@@ -28,6 +28,7 @@ from http_api.api.page import PageResource
 from http_api.api.queue import QueueResource, ResetQueueResource
 from http_api.api.rendering import StatusRenderer
 from http_api.api.status import StatusResource
+from http_api.forwarded import ForwardedPrefix
 from http_api.server import blocking, errors, stopping
 from http_api.server.guards import HostGuard, KeyGuard
 from http_api.server.middleware import RequestId, RequestLog, SafetyHeaders, SameSiteOnly
@@ -53,7 +54,14 @@ def create_app(services: Services) -> App:
 def _middleware(settings: Settings) -> list[Any]:
     guards: list[Any] = [HostGuard(settings.allowed_hosts)] if settings.allowed_hosts else []
     guards += [KeyGuard(KeyFile(settings.api_keys))] if settings.api_keys else []
-    return [RequestId(), RequestLog(), SafetyHeaders(), SameSiteOnly(), *guards]
+    return [
+        RequestId(),
+        RequestLog(),
+        SafetyHeaders(),
+        ForwardedPrefix(settings.trusted_proxies),
+        SameSiteOnly(),
+        *guards,
+    ]
 
 
 def _add_routes(app: App, services: Services) -> None:

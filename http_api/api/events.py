@@ -10,6 +10,7 @@ import falcon
 from falcon import Request, Response
 
 from http_api.api.rendering import RenderedStatus, StatusRenderer
+from http_api.forwarded import below
 from http_api.server.errors import ApiError
 from http_api.server.query import Query
 from service.watch import JobWatcher, Subscription
@@ -50,13 +51,16 @@ class EventResource:
             return
         resp.content_type = "text/event-stream"
         resp.set_header("X-Accel-Buffering", "no")
-        resp.stream = _Stream(self._events(first, subscription, known), lambda: watching.__exit__(None, None, None))
+        events = self._events(first, subscription, known, req.context.prefix)
+        resp.stream = _Stream(events, lambda: watching.__exit__(None, None, None))
 
-    def _events(self, first: RenderedStatus, subscription: Subscription, known: str | None) -> Iterator[bytes]:
+    def _events(
+        self, first: RenderedStatus, subscription: Subscription, known: str | None, prefix: str
+    ) -> Iterator[bytes]:
         yield _RETRY
         latest = first
         if first.version != known:
-            yield _event(first)
+            yield _event(first, prefix)
         end = time.monotonic() + _LIFETIME
         while not latest.is_final and not subscription.is_over and time.monotonic() < end:
             news = subscription.wait(KEEP_ALIVE)
@@ -66,7 +70,7 @@ class EventResource:
                 continue
             rendered = self._renderer.render_shared(news)
             if rendered.version != latest.version:
-                yield _event(rendered)
+                yield _event(rendered, prefix)
             latest = rendered
         if latest.is_final:
             yield b"event: end\ndata: {}\n\n"
@@ -87,5 +91,6 @@ class _Stream:
         self._end()
 
 
-def _event(status: RenderedStatus) -> bytes:
-    return b"event: status\nid: " + status.version.encode() + b"\ndata: " + status.body + b"\n\n"
+def _event(status: RenderedStatus, prefix: str) -> bytes:
+    data = below(prefix, status.body)
+    return b"event: status\nid: " + status.version.encode() + b"\ndata: " + data + b"\n\n"

@@ -40,7 +40,7 @@ def client_of(req: Request, trusted_proxies: int) -> Client:
 def answer_accepted(req: Request, resp: Response, state: State, job: Job) -> None:
     """The answer to an accepted job."""
     req.context.job_id = job.id
-    resp.set_header("Location", f"/api/status/{job.id}")
+    resp.set_header("Location", f"{req.context.prefix}/api/status/{job.id}")
     resp.media = _answer(job, state)
 
 

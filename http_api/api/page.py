@@ -42,6 +42,7 @@ class PageResource:
 
     def on_get(self, req: Request, resp: Response, name: str = "") -> None:
         """Send a file of the folder; sub-folders and other types are not served."""
+        _refuse_folder(req)
         name = self._fixed or name
         content_type = _TYPES.get(Path(name).suffix)
         if content_type is None or not _NAME.fullmatch(name):
@@ -57,3 +58,10 @@ class PageResource:
         file_answer.send(req, resp, io.BytesIO(content), size=len(content), etag=etag, content_type=content_type)
 
     on_head = on_get
+
+
+def _refuse_folder(req: Request) -> None:
+    """Lead /docs/ to /docs: a page's relative addresses count from where it lies."""
+    path: str = req.env["PATH_INFO"]
+    if len(path) > 1 and path.endswith("/"):
+        raise falcon.HTTPPermanentRedirect(f"../{path.rstrip('/').rpartition('/')[2]}")

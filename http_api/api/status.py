@@ -9,6 +9,7 @@ import falcon
 from falcon import Request, Response
 
 from http_api.api.rendering import RenderedStatus, StatusRenderer
+from http_api.forwarded import below
 from http_api.server import file_answer
 from http_api.server.query import Query
 from service.snapshot_reader import SnapshotReader
@@ -39,7 +40,7 @@ class StatusResource:
             resp.status = falcon.HTTP_304
             return
         resp.content_type = falcon.MEDIA_JSON
-        resp.data = found.body
+        resp.data = below(req.context.prefix, found.body)
 
     on_head = on_get
 

@@ -1,6 +1,10 @@
 // The HTTP API, used as any client would use it.
 import { send } from "./key.js";
 
+// This file lies at static/api.js below wherever the server is, which may be a path such as /ai/ behind a proxy.
+const ROOT = new URL("..", import.meta.url);
+export const address = (path) => new URL(path, ROOT).href;
+
 export class ApiError extends Error {
   constructor(message, status, body = {}) {
     super(message);
@@ -24,7 +28,7 @@ const written = (body) => JSON.stringify(body).replace(/"seed":"(-?\d+)"/, '"see
 async function call(path, options = {}) {
   let answer;
   try {
-    answer = await send(`/api${path}`, options);
+    answer = await send(address(`api${path}`), options);
   } catch {
     throw new ApiError("The server cannot be reached.", 0);
   }
@@ -45,15 +49,17 @@ export const generate = (request) => post("/generate", request);
 export const status = (id) => call(`/status/${part(id)}`);
 export const enrich = (prompt, style) => post("/enrich", { prompt, style });
 export const queue = () => call("/queue");
-export const health = async () => (await fetch("/health/ready")).json();
+export const health = async () => (await fetch(address("health/ready"))).json();
 export const metadata = (id) => call(`/image/${part(id)}/metadata`);
 export const removeImage = (id) => call(`/image/${part(id)}`, { method: "DELETE" });
 export const cancel = (id) => post(`/jobs/${part(id)}/cancel`);
 export const retry = (id) => post(`/jobs/${part(id)}/retry`);
 export const activeJobs = (state) => call(`/jobs?status=${state}&limit=100`);
-export const eventsAddress = (id) => `/api/jobs/${part(id)}/events`;
-export const imageAddress = (id) => `/api/get_image/${part(id)}`;
-export const thumbnailAddress = (id) => `/api/image/${part(id)}/thumbnail`;
+export const eventsAddress = (id) => address(`api/jobs/${part(id)}/events`);
+export const imageAddress = (id) => address(`api/get_image/${part(id)}`);
+export const thumbnailAddress = (id) => address(`api/image/${part(id)}/thumbnail`);
+// The server knows the path before /api only where the proxy tells it.
+export const previewAddress = (url) => address(url.slice(url.lastIndexOf("/api/") + 1));
 
 export const PAGE = 24; // pictures
 export function gallery({ page, search, model }) {

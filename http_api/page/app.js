@@ -1,4 +1,5 @@
 // The page's beginning: wires the parts together.
+import { address } from "./api.js";
 import { loadModels, startComposer } from "./composer.js";
 import { byId, makeCloseable, memory, show } from "./dom.js";
 import { followFilters, refresh, startGallery } from "./gallery.js";
@@ -19,7 +20,7 @@ function startTheme() {
 function startHelp() {
   makeCloseable(byId("help"));
   byId("help-open").addEventListener("click", () => byId("help").showModal());
-  byId("help-curl").textContent = `curl -X POST ${location.origin}/api/generate \\
+  byId("help-curl").textContent = `curl -X POST ${address("api/generate")} \\
   -H "Content-Type: application/json" \\
   -d '{"model_id": "demo", "prompt": "a castle on a hill"}'`;
 }

@@ -1,4 +1,5 @@
 // What a job in the works looks like.
+import { previewAddress } from "./api.js";
 import { announce, byId, element, seconds, write } from "./dom.js";
 import { showFetched } from "./picture.js";
 
@@ -27,10 +28,10 @@ export function draw(status, actions) {
   preview(parts, status.preview_url);
 }
 
-async function preview(parts, address) {
-  if (!address || parts.address === address) return;
-  parts.address = address;
-  if (await showFetched(parts.preview, address)) parts.preview.hidden = false;
+async function preview(parts, url) {
+  if (!url || parts.url === url) return;
+  parts.url = url;
+  if (await showFetched(parts.preview, previewAddress(url))) parts.preview.hidden = false;
 }
 
 export function say(id, text) {
@@ -78,7 +79,7 @@ function newCard(status, actions) {
     element("div", { className: "job-body" },
       element("p", { className: "job-prompt", textContent: status.prompt }), bar,
       element("div", { className: "job-foot" }, text, element("span", { className: "job-actions" }, cancel, retry, dismiss))));
-  const parts = { card, text, bar, frame, preview: picture, cancel, retry, dismiss, address: "" };
+  const parts = { card, text, bar, frame, preview: picture, cancel, retry, dismiss, url: "" };
   cards.set(status.id, parts);
   byId("jobs").append(card);
   return parts;

@@ -1,5 +1,8 @@
 // Draws /api/openapi.json as a page. Texts are set as text, never as HTML.
 
+// This file lies at static/docs.js below wherever the server is, which may be a path such as /ai/ behind a proxy.
+const ROOT = new URL("..", import.meta.url);
+
 const make = (tag, options = {}, ...children) => {
   const node = Object.assign(document.createElement(tag), options);
   node.append(...children);
@@ -41,7 +44,7 @@ const fields = (document_, schema) => {
 };
 
 const curl = (path, method, operation) => {
-  const address = `${location.origin}${path}`;
+  const address = `${ROOT}${path.slice(1)}`;
   if (!operation.requestBody) return `curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${address}`;
   const body = path.endsWith("enrich")
     ? { prompt: "a castle on a hill", style: "fantasy" }
@@ -89,7 +92,7 @@ const draw = (document_) => {
 };
 
 try {
-  const answer = await fetch("/api/openapi.json");
+  const answer = await fetch(new URL("api/openapi.json", ROOT));
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
   draw(await answer.json());
 } catch (error) {

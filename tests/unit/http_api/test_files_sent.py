@@ -134,6 +134,12 @@ def test_the_page_is_served_with_a_strict_policy(page: TestClient) -> None:
     assert again.status_code == 304
 
 
+@pytest.mark.parametrize(("path", "expected"), [("/docs/", "../docs"), ("/static/app.js/", "../app.js")])
+def test_a_page_is_no_folder(client: TestClient, path: str, expected: str) -> None:
+    answer = client.simulate_get(path)
+    assert (answer.status_code, answer.headers["location"]) == (308, expected)
+
+
 @pytest.mark.parametrize(
     "name", ["..%2fsecret.js", "%2e%2e/secret.js", ".js", "sub.js", "notes.txt", "nix.js", "a%00.js"]
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from falcon.testing import Result, TestClient
 
 from core.settings import RateLimit
+from jobs.claims import claim
 from jobs.schema import State
 from jobs.spool import Spool
 from service.rate_limit import RateLimiter
@@ -43,6 +45,38 @@ def test_the_answer_has_the_form_of_the_spec(client: TestClient, services: Servi
     }
     assert answer.headers["location"] == f"/api/status/{job_id}"
     assert stored(services) == [job_id]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "sent", "expected"),
+    [
+        (0, "/ai", ""),
+        (1, "/ai", "/ai"),
+        (1, "/ai/", "/ai"),
+        (2, "/tools/ai-1", "/tools/ai-1"),
+        (1, "/", ""),
+        (1, "//evil.example", ""),
+        (1, "https://evil.example", ""),
+        (1, '/"', ""),
+    ],
+)
+def test_addresses_begin_with_the_prefix_of_a_trusted_proxy(
+    client_with: ClientWith, parts: Parts, trusted: int, sent: str, expected: str
+) -> None:
+    client = client_with(settings=replace(parts.settings, trusted_proxies=trusted))
+    headers = {"X-Forwarded-Prefix": sent}
+    answer = client.simulate_post("/api/generate", json=BODY, headers=headers)
+    job_id = answer.json["job_id"]
+    assert answer.headers["location"] == f"{expected}/api/status/{job_id}"
+    held = claim(parts.spool, job_id)
+    assert held is not None
+    held.begin_attempt()
+    parts.spool.write_preview(job_id, b"RIFF")
+    url = client.simulate_get(f"/api/status/{job_id}", headers=headers).json["preview_url"]
+    assert url.startswith(f"{expected}/api/jobs/{job_id}/preview?version=")
+    held.complete()
+    again = client.simulate_post(f"/api/jobs/{job_id}/retry", headers=headers)
+    assert again.headers["location"] == f"{expected}/api/status/{again.json['job_id']}"
 
 
 def test_a_warning_of_the_validator_is_answered(client: TestClient) -> None:
