@@ -54,6 +54,8 @@ class KeyFile:
             parse(self._path.read_text(encoding="utf-8"), self._path)
         except OSError as error:
             raise SettingsError(f"CYBERIMAGE_API_KEYS: {self._path} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"CYBERIMAGE_API_KEYS: {self._path} is not UTF-8 text.") from error
 
     def find(self, presented: str) -> Key | None:
         """The key that was presented; None if there is no such key. Takes the same time for every wrong one."""

@@ -15,7 +15,7 @@ from typing import Any
 from core.errors import CyberImageError
 from core.settings import Settings
 from http_api.access import check_exposure
-from service.data import open_data
+from service.services import build_services
 
 #: sysexits.h: the configuration is wrong; a restart would not help.
 EX_CONFIG = 78
@@ -72,13 +72,34 @@ logconfig_dict: dict[str, Any] = {
 
 
 def on_starting(server: Any) -> None:
-    """Refuse to start on a data directory that is not ours, before there are any workers."""
+    """Refuse a wrong configuration before there are any workers: one that cannot start would be tried again."""
+    fault = _fault()
+    if fault:
+        server.log.error("%s", fault)
+        sys.exit(EX_CONFIG)
+
+
+def on_reload(server: Any) -> None:
+    """The workers that follow read the catalog and the keys again."""
+    fault = _fault()
+    if fault:
+        server.halt(reason=fault, exit_status=EX_CONFIG)
+
+
+def _fault() -> str | None:
+    """A sentence about what is wrong in the settings and the files that they name; None if nothing is.
+
+    Each worker loads them for itself.
+    """
     try:
         check_exposure(_chosen)
-        open_data(_chosen).spool.prepare(create_anyway=_chosen.create_data)
-    except (CyberImageError, OSError) as error:
-        server.log.error("%s", error)
-        sys.exit(EX_CONFIG)
+        build_services(_chosen).spool.prepare(create_anyway=_chosen.create_data)
+    except CyberImageError as error:
+        return str(error)
+    except OSError as error:
+        where = error.filename or _chosen.data
+        return f"CYBERIMAGE_DATA is {str(_chosen.data)!r}, which cannot be used: {where}: {error.strerror}."
+    return None
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -305,6 +305,43 @@ def test_a_bad_setting_is_refused_at_once(tmp_path: Path) -> None:
     assert "CYBERIMAGE_RATE_LIMIT is 'many'" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"CYBERIMAGE_CATALOG": "/nowhere/models.toml"}, "/nowhere/models.toml"),
+        ({"CYBERIMAGE_CATALOG": "README.md"}, "README.md is not valid TOML"),
+        ({"OPENAI_ENDPOINT": "ftp://x", "OPENAI_MODEL": "m"}, "OPENAI_ENDPOINT is not an http or https URL"),
+        ({"OPENAI_ENDPOINT": "http://127.0.0.1:9/v1"}, "OPENAI_MODEL"),
+        ({"CYBERIMAGE_API_KEYS": "README.md"}, "a line must be `name scopes sha256`"),
+        ({"CYBERIMAGE_DATA": "/proc/nowhere"}, "CYBERIMAGE_DATA is '/proc/nowhere', which cannot be used"),
+    ],
+)
+def test_a_wrong_configuration_is_told_in_one_sentence(tmp_path: Path, settings: dict[str, str], words: str) -> None:
+    result = start({"CYBERIMAGE_DATA": str(tmp_path / "data"), **settings})
+    assert result.returncode == 78
+    assert result.stderr.count(words) == 1
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) == 2  # the first is gunicorn's "Starting"
+
+
+def test_a_catalog_that_is_wrong_at_a_reload_ends_the_server_too(tmp_path: Path, catalog_file: Path) -> None:
+    catalog = tmp_path / "models.toml"
+    catalog.write_bytes(catalog_file.read_bytes())
+    with api(tmp_path / "data", {"CYBERIMAGE_CATALOG": str(catalog)}) as server:
+        catalog.write_text("nonsense", encoding="utf-8")
+        assert server.end(signal.SIGHUP) == 78
+    assert "models.toml is not valid TOML" in server.output()
+    assert "Traceback" not in server.output()
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        result = start({"CYBERIMAGE_DATA": str(tmp_path / "data"), "PORT": str(other.getsockname()[1])})
+    assert result.returncode == 1
+    assert "already in use" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def start(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PORT": str(free_port()), **settings}
     command = [sys.executable, "-m", "gunicorn", "-c", "python:http_api.gunicorn_conf", "http_api.app:get_app()"]

@@ -117,3 +117,6 @@ def test_a_bad_line_is_named(tmp_path: Path, text: str) -> None:
         check_exposure(Settings(api_keys=path))
     with pytest.raises(SettingsError, match="cannot be read"):
         check_exposure(Settings(api_keys=tmp_path / "nix"))
+    path.write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        check_exposure(Settings(api_keys=path))
