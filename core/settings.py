@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import SettingsError
+from jobs import hosts
 
 _UNITS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -27,6 +28,10 @@ class RateLimit:
 
 def _text(value: str) -> str:
     return value
+
+
+def _host(value: str) -> str:
+    return hosts.split(value)[0] if value.startswith("[") else value
 
 
 def _secret(value: str) -> str:
@@ -110,7 +115,7 @@ class Settings:
     )
     catalog: Path = _setting("CYBERIMAGE_CATALOG", "./models.toml", _path, "The model catalog.")
     models: Path = _setting("CYBERIMAGE_MODELS", "./models", _path, "The folder that holds pulled model weights.")
-    host: str = _setting("CYBERIMAGE_HOST", "127.0.0.1", _text, "The address that the API binds.")
+    host: str = _setting("CYBERIMAGE_HOST", "127.0.0.1", _host, "The address that the API binds.")
     port: int = _setting("PORT", "5050", _whole(1, 65535), "The port of the API.")
     web_workers: int = _setting("CYBERIMAGE_WEB_WORKERS", "2", _whole(1, 64), "gunicorn worker processes.")
     rate_limit: RateLimit | None = _setting(

@@ -14,12 +14,12 @@ import os
 import re
 import secrets
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 from core.errors import SettingsError
 from core.settings import Settings
+from jobs.hosts import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -104,18 +104,11 @@ def check_exposure(settings: Settings) -> None:
     """Raise SettingsError if anybody on the network could use the API without having been let in on purpose."""
     if settings.api_keys is not None:
         KeyFile(settings.api_keys).check()
-    elif not _is_loopback(settings.host) and not settings.allow_open:
+    elif not is_loopback(settings.host) and not settings.allow_open:
         raise SettingsError(
             f"CYBERIMAGE_HOST is {settings.host!r}, so others could submit and delete without a key. Set "
             "CYBERIMAGE_API_KEYS, or CYBERIMAGE_ALLOW_OPEN=on if the network is yours or a proxy checks."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def main() -> None:

@@ -122,15 +122,17 @@ class Program:
 
 
 @contextmanager
-def api(data: Path, environment: dict[str, str] | None = None, workers: int = 1) -> Iterator[ApiProcess]:
-    """A gunicorn with the real app, answering."""
+def api(
+    data: Path, environment: dict[str, str] | None = None, workers: int = 1, base: str = "http://127.0.0.1"
+) -> Iterator[ApiProcess]:
+    """A gunicorn with the real app, answering at `base` and a free port."""
     port = free_port()
     settings = {"CYBERIMAGE_DATA": str(data), "PORT": str(port), "CYBERIMAGE_WEB_WORKERS": str(workers)}
     settings |= {"CYBERIMAGE_RATE_LIMIT": "off", "CYBERIMAGE_RESERVE_MB": "0"} | (environment or {})
     command = [sys.executable, "-m", "gunicorn", "-c", "python:http_api.gunicorn_conf", "http_api.app:get_app()"]
     data.parent.mkdir(parents=True, exist_ok=True)
     with ApiProcess(command, settings, data.parent / "api.log") as program:
-        program.base = f"http://127.0.0.1:{port}"
+        program.base = f"{base}:{port}"
         # One client: making one loads certificates. No idle connections: they would hold up the server's end.
         with httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0)) as program.client:
             program.wait_until_ready()

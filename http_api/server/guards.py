@@ -10,6 +10,8 @@ from falcon import Request, Response
 from core.errors import InvalidRequest
 from http_api.access import KeyFile
 from http_api.server.errors import ApiError
+from jobs import hosts
+from core.errors import InvalidRequest
 
 #: What a person or a monitor sees without a key: the page itself, the description, and whether we live.
 _OPEN: Final = ("/", "/docs", "/api/openapi.json", "/health/live", "/health/ready")
@@ -55,11 +57,11 @@ class HostGuard:
     """Answers only for the operator's host names, so that no foreign name can be pointed at this server."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = {name.lower() for name in names}
+        self._hosts = {hosts.split(name) for name in names}
 
     def process_request(self, req: Request, resp: Response) -> None:
         """Raise 400 for another name."""
-        host = (req.get_header("Host") or "").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if name not in self._names and host not in self._names:
+        host = req.get_header("Host") or ""
+        name, port = hosts.split(host)
+        if (name, "") not in self._hosts and (name, port) not in self._hosts:
             raise InvalidRequest(f"Host is {host[:100]!r}, which this server is not called.", "Host")

@@ -238,6 +238,22 @@ def test_the_rate_limit_is_exact_over_workers_and_restarts(tmp_path: Path, catal
         assert server.post("/generate", json=BODY).status_code == 429
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_address_may_have_brackets(tmp_path: Path, catalog_file: Path, host: str) -> None:
+    settings = {"CYBERIMAGE_CATALOG": str(catalog_file), "CYBERIMAGE_HOST": host, "CYBERIMAGE_ALLOWED_HOSTS": host}
+    with api(tmp_path / "data", settings, base="http://[::1]") as server:
+        assert server.get("/models").json()["default"] == "tiny"
+
+
 def test_expected_errors_leave_no_traceback(tmp_path: Path, catalog_file: Path) -> None:
     settings = {"CYBERIMAGE_CATALOG": str(catalog_file), "CYBERIMAGE_RATE_LIMIT": "1/hour"}
     with api(tmp_path / "data", settings) as server:

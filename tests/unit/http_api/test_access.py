@@ -86,9 +86,10 @@ def test_without_a_usable_file_nobody_is_let_in(guarded: TestClient, keys: Path,
     assert statuses(guarded, "a")[0] == 401
 
 
+@pytest.mark.parametrize("allowed", ["::1", "[::1]", "0:0:0:0:0:0:0:1"])
 @pytest.mark.parametrize("host", ["images.example", "images.example:5050", "IMAGES.example", "[::1]:5050", "[::1]"])
-def test_only_known_host_names_are_answered(services: Services, host: str) -> None:
-    settings = replace(services.settings, allowed_hosts=("images.example", "[::1]"))
+def test_only_known_host_names_are_answered(services: Services, host: str, allowed: str) -> None:
+    settings = replace(services.settings, allowed_hosts=("images.example", allowed))
     client = TestClient(create_app(replace(services, settings=settings)))
     assert client.simulate_get("/api/models", headers={"Host": host}).status_code == 200
     assert client.simulate_get("/api/models", headers={"Host": "evil.example"}).status_code == 400
