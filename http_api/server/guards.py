@@ -15,6 +15,8 @@ from core.errors import InvalidRequest
 
 #: What a person or a monitor sees without a key: the page itself, the description, and whether we live.
 _OPEN: Final = ("/", "/docs", "/api/openapi.json", "/health/live", "/health/ready")
+#: What monitors on this machine ask for, by its address rather than by its public name.
+_MONITORED: Final = ("/health/live", "/health/ready", "/metrics")
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
@@ -54,7 +56,10 @@ def _presented(req: Request) -> str:
 
 
 class HostGuard:
-    """Answers only for the operator's host names, so that no foreign name can be pointed at this server."""
+    """Answers only for the operator's host names, so that no foreign name can be pointed at this server.
+
+    Health and metrics are answered for this machine's own names as well.
+    """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._hosts = {hosts.split(name) for name in names}
@@ -63,5 +68,6 @@ class HostGuard:
         """Raise 400 for another name."""
         host = req.get_header("Host") or ""
         name, port = hosts.split(host)
-        if (name, "") not in self._hosts and (name, port) not in self._hosts:
+        is_known = (name, "") in self._hosts or (name, port) in self._hosts
+        if not is_known and not (req.path in _MONITORED and hosts.is_loopback(name)):
             raise InvalidRequest(f"Host is {host[:100]!r}, which this server is not called.", "Host")

@@ -95,6 +95,19 @@ def test_only_known_host_names_are_answered(services: Services, host: str, allow
     assert client.simulate_get("/api/models", headers={"Host": "evil.example"}).status_code == 400
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:5050", "localhost", "[::1]:5050"])
+def test_monitors_may_ask_by_loopback_whatever_the_host_names(parts: Parts, host: str) -> None:
+    settings = replace(parts.settings, allowed_hosts=("pictures.example",))
+    client = TestClient(create_app(replace(parts, settings=settings)))
+
+    def status(path: str, name: str = host) -> int:
+        return int(client.simulate_get(path, headers={"Host": name}).status_code)
+
+    assert (status("/health/live"), status("/health/ready"), status("/metrics")) == (200, 503, 200)
+    assert (status("/"), status("/api/models")) == (400, 400)
+    assert status("/health/live", "evil.example") == 400
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_loopback_needs_no_decision(host: str) -> None:
     check_exposure(Settings(host=host))
