@@ -226,7 +226,9 @@ def _slow_clients(base: str, amount: int) -> Iterator[None]:
     """Clients that send one byte of a request per second and never come to its end."""
     address = urlsplit(base)
     clients = [socket.create_connection((address.hostname or "", address.port or 0)) for _ in range(amount)]
-    request = b"POST /api/generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
+    request = (
+        b"POST /api/generate HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
+    )
     for client in clients:
         client.sendall(request)
     stop = threading.Event()

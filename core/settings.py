@@ -144,7 +144,11 @@ class Settings:
         "CYBERIMAGE_ALLOW_OPEN", "off", _switch, "Serve other machines although no key is needed."
     )
     allowed_hosts: tuple[str, ...] = _setting(
-        "CYBERIMAGE_ALLOWED_HOSTS", "", _words, "The only host names to answer for, parted by commas; empty: any."
+        "CYBERIMAGE_ALLOWED_HOSTS",
+        "",
+        _words,
+        "The only host names to answer for, parted by commas. Empty: this machine's own names (localhost, 127.0.0.1, "
+        "::1) where the API binds such an address and CYBERIMAGE_TRUSTED_PROXIES is 0, else any.",
     )
     max_pending: int = _setting(
         "CYBERIMAGE_MAX_PENDING", "10000", _whole(1, 10_000_000), "Pending jobs before the API answers 503."

@@ -37,6 +37,27 @@ from service.services import Services, build_services
 from service.snapshot_reader import SnapshotReader
 from service.submit import Submitter
 from service.watch import JobWatcher
+from http_api.api.gallery import GalleryResource
+from http_api.api.generate import GenerateResource
+from http_api.api.health import LiveResource
+from http_api.api.health import ReadyResource
+from http_api.api.images import ImageResource
+from http_api.api.images import MetadataResource
+from http_api.api.images import PngResource
+from http_api.api.images import ThumbnailResource
+from http_api.api.jobs import CancelResource
+from http_api.api.jobs import JobListResource
+from http_api.api.jobs import PreviewResource
+from http_api.api.jobs import RetryResource
+from http_api.api.metrics import MetricsResource
+from http_api.api.models import ModelResource
+from http_api.api.description import OpenApiResource
+from http_api.api.page import PageResource
+from http_api.api.queue import QueueResource
+from http_api.api.queue import ResetQueueResource
+from http_api.api.status import StatusResource
+from jobs.hosts import is_loopback
+from core.settings import Settings
 
 App = falcon.App[Request, Response]
 
@@ -52,7 +73,9 @@ def create_app(services: Services) -> App:
 
 
 def _middleware(settings: Settings) -> list[Any]:
-    guards: list[Any] = [HostGuard(settings.allowed_hosts)] if settings.allowed_hosts else []
+    # A proxy on this machine may pass its own name on, so with one any name is fine unless the operator lists them.
+    is_for_this_machine = is_loopback(settings.host) and not settings.trusted_proxies
+    guards: list[Any] = [HostGuard(settings.allowed_hosts)] if settings.allowed_hosts or is_for_this_machine else []
     guards += [KeyGuard(KeyFile(settings.api_keys))] if settings.api_keys else []
     return [
         RequestId(),

@@ -56,9 +56,10 @@ def _presented(req: Request) -> str:
 
 
 class HostGuard:
-    """Answers only for the operator's host names, so that no foreign name can be pointed at this server.
+    """Answers only for known host names, so that no foreign name can be pointed at this server (DNS rebinding).
 
-    Health and metrics are answered for this machine's own names as well.
+    Known are `names`, or where there are none the names that this machine has for itself (localhost, 127.0.0.1,
+    ::1). Health and metrics are answered for those as well, whatever `names` are.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -69,5 +70,12 @@ class HostGuard:
         host = req.get_header("Host") or ""
         name, port = hosts.split(host)
         is_known = (name, "") in self._hosts or (name, port) in self._hosts
-        if not is_known and not (req.path in _MONITORED and hosts.is_loopback(name)):
-            raise InvalidRequest(f"Host is {host[:100]!r}, which this server is not called.", "Host")
+        if not is_known and not (self._answers_loopback(req.path) and hosts.is_loopback(name)):
+            raise InvalidRequest(
+                f"Host is {host[:100]!r}, which this server is not called; "
+                "the operator can name it in CYBERIMAGE_ALLOWED_HOSTS.",
+                "Host",
+            )
+
+    def _answers_loopback(self, path: str) -> bool:
+        return not self._hosts or path in _MONITORED

@@ -15,7 +15,7 @@ from tests import tiny_models
 from tests.programs import ApiProcess
 
 #: The beginning of a request to submit.
-POST = b"POST /api/generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+POST = b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = {"model_id": "tiny-sd", "prompt": "a castle"}
 
 

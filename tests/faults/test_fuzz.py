@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from falcon.testing import TestClient
+from falcon.testing import DEFAULT_HOST, TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -93,8 +93,9 @@ types = st.sampled_from(
 def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     """The application in process, without a rate limit, with one job."""
     folder: Path = tmp_path_factory.mktemp("fuzz")
-    variables = environment(folder, data=str(folder / "data"), rate_limit="off", reserve_mb="0", max_pending="500")
-    services = build_services(Settings.from_environment(variables))
+    limits = {"rate_limit": "off", "reserve_mb": "0", "max_pending": "500"}
+    variables = environment(folder, data=str(folder / "data"), allowed_hosts=DEFAULT_HOST, **limits)
+    services = assemble(Settings.from_environment(variables))
     services.spool.prepare()
     services.jobs.repair()
     services.images.repair()

@@ -62,7 +62,7 @@ SMUGGLED = [
 @pytest.mark.parametrize("headers", SMUGGLED)
 def test_ambiguous_requests_are_refused_and_the_connection_closed(server: ApiProcess, headers: bytes) -> None:
     before = len(pending(data_of(server)))
-    second = b"GET /api/models HTTP/1.1\r\nHost: x\r\nX-Smuggled: yes\r\n\r\n"
+    second = b"GET /api/models HTTP/1.1\r\nHost: [::1]\r\nX-Smuggled: yes\r\n\r\n"
     answer = talk(server, POST + headers + GOOD + second)
     assert b" 200 " not in answer, answer
     assert answer.count(b"HTTP/1.1 ") <= 1, answer
@@ -71,10 +71,12 @@ def test_ambiguous_requests_are_refused_and_the_connection_closed(server: ApiPro
 
 
 FLOODS = [
-    b"GET /api/models HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(500)) + b"\r\n",
-    b"GET /api/models HTTP/1.1\r\nHost: x\r\nX-Long: " + b"y" * 20_000 + b"\r\n\r\n",
-    b"GET /api/models?" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /api/models HTTP/1.1\r\nHost: x\r\nX-Huge: " + b"y" * 5_000_000,
+    b"GET /api/models HTTP/1.1\r\nHost: [::1]\r\n"
+    + b"".join(b"X-%d: y\r\n" % number for number in range(500))
+    + b"\r\n",
+    b"GET /api/models HTTP/1.1\r\nHost: [::1]\r\nX-Long: " + b"y" * 20_000 + b"\r\n\r\n",
+    b"GET /api/models?" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: [::1]\r\n\r\n",
+    b"GET /api/models HTTP/1.1\r\nHost: [::1]\r\nX-Huge: " + b"y" * 5_000_000,
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     b"\0" * 1000 + b"\r\n\r\n",
 ]

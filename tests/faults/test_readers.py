@@ -38,7 +38,7 @@ def commit(server: ApiProcess, png: bytes, prompt: str = "a castle") -> str:
 def begin(server: ApiProcess, image: str) -> socket.socket:
     """Ask for an image and read no more than the beginning of the answer."""
     connection = connect(server)
-    connection.sendall(f"GET /api/get_image/{image} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    connection.sendall(f"GET /api/get_image/{image} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert connection.recv(12) == b"HTTP/1.1 200"
     return connection
 

@@ -49,7 +49,7 @@ def exchange(server: ApiProcess, request: bytes) -> tuple[int, dict[str, str], b
 
 
 def request_of(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: test", *headers]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 

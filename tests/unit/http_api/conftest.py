@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from falcon.testing import TestClient
+from falcon.testing import DEFAULT_HOST, TestClient
 
 from core.settings import Settings
 from enrich.enricher import BuiltInEnricher
@@ -28,12 +28,15 @@ from tests.sidecars import sidecar_of
 @pytest.fixture
 def services(spool: Spool, catalog: Catalog, validator: RequestValidator) -> Services:
     """The services of an API over the test's data directory, without a rate limit."""
-    data = data_at(spool.layout.data)
-    data.jobs.repair()
-    data.images.repair()
+    jobs, images = job_index(spool.data), image_index(spool.data)
+    jobs.repair()
+    images.repair()
     return Services(
-        **vars(data),
-        settings=Settings(data=spool.layout.data, rate_limit=None),
+        settings=Settings(data=spool.data, rate_limit=None, allowed_hosts=(DEFAULT_HOST,)),
+        spool=Spool(spool.data, observer=jobs),
+        store=ImageStore(spool.outputs, spool.temporary, images),
+        jobs=jobs,
+        images=images,
         catalog=catalog,
         validator=validator,
         enricher=BuiltInEnricher(500),

@@ -95,6 +95,28 @@ def test_only_known_host_names_are_answered(services: Services, host: str, allow
     assert client.simulate_get("/api/models", headers={"Host": "evil.example"}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 400),
+        ({"host": "::1"}, 400),
+        ({"trusted_proxies": 1}, 200),
+        ({"trusted_proxies": 1, "allowed_hosts": ("pictures.example",)}, 400),
+        ({"host": "0.0.0.0"}, 200),
+    ],
+)
+def test_no_foreign_name_leads_to_a_server_for_this_machine(
+    parts: Parts, changes: dict[str, object], expected: int
+) -> None:
+    settings = replace(parts.settings, **{"allowed_hosts": (), **changes})
+    client = TestClient(create_app(replace(parts, settings=settings)))
+    answer = client.simulate_get("/api/models", headers={"Host": "rebound.example:5050"})
+    assert answer.status_code == expected
+    if not settings.allowed_hosts:
+        for host in ("localhost", "127.0.0.1:80", "127.9.9.9", "[::1]:5050"):
+            assert client.simulate_get("/api/models", headers={"Host": host}).status_code == 200
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:5050", "localhost", "[::1]:5050"])
 def test_monitors_may_ask_by_loopback_whatever_the_host_names(parts: Parts, host: str) -> None:
     settings = replace(parts.settings, allowed_hosts=("pictures.example",))
