@@ -82,7 +82,7 @@ def _middleware(settings: Settings) -> list[Any]:
         RequestLog(),
         SafetyHeaders(),
         ForwardedPrefix(settings.trusted_proxies),
-        SameSiteOnly(),
+        SameSiteOnly(settings.trusted_proxies),
         *guards,
     ]
 

@@ -1,4 +1,4 @@
-"""What the operator's own proxies say of a request: the path at which they serve this server."""
+"""What the operator's own proxies say of a request: the path and the name at which they serve this server."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Final
 
 from falcon import Request, Response
 
+from jobs import hosts
+
 #: Like /ai or /ai/pictures. Never `//`, which would lead to another host.
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){1,8}", re.ASCII)
+_USUAL_PORTS: Final = {"http": "80", "https": "443"}
 
 
 class ForwardedPrefix:
@@ -24,6 +27,31 @@ class ForwardedPrefix:
         """Set `req.context.prefix`."""
         sent = (req.get_header("X-Forwarded-Prefix") or "").rstrip("/") if self._is_trusted else ""
         req.context.prefix = sent if _PREFIX.fullmatch(sent) else ""
+
+
+def is_own_site(req: Request, origin: str, trusted_proxies: int) -> bool:
+    """Whether a page of `origin` (scheme, host and port) is one of ours.
+
+    Its host and port must be those of Host or, with trusted proxies, of X-Forwarded-Host. Many proxies drop the
+    port there, so with them a name without a port is enough.
+    """
+    scheme, _, host = origin.lower().partition("://")
+    name, port = hosts.split(host)
+    usual = _USUAL_PORTS.get(scheme, "")
+    for own_name, own_port in map(hosts.split, _own_hosts(req, trusted_proxies)):
+        is_port_dropped = trusted_proxies > 0 and not own_port
+        if name and name == own_name and (is_port_dropped or (port or usual) == (own_port or usual)):
+            return True
+    return False
+
+
+def _own_hosts(req: Request, trusted_proxies: int) -> list[str]:
+    """What this server is called, by the request itself and by the outermost trusted proxy."""
+    own = [req.get_header("Host") or ""]
+    if trusted_proxies:
+        chain = [part.strip() for part in (req.get_header("X-Forwarded-Host") or "").split(",")]
+        own.append(chain[-trusted_proxies:][0])
+    return own
 
 
 def below(prefix: str, status: bytes) -> bytes:

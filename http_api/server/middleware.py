@@ -8,12 +8,12 @@ import re
 import secrets
 import time
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import falcon
 from falcon import Request, Response
 
 from http_api.server.errors import ApiError
+from http_api import forwarded
 
 logger = logging.getLogger(__name__)
 
@@ -76,15 +76,17 @@ class SameSiteOnly:
     Programs send neither header and are not concerned; a browser always sends one of them.
     """
 
+    def __init__(self, trusted_proxies: int = 0) -> None:
+        self._trusted_proxies = trusted_proxies
+
     def process_request(self, req: Request, resp: Response) -> None:
         """Raise 403 for a write from elsewhere."""
-        if req.method not in _SAFE and _is_foreign(req):
+        if req.method not in _SAFE and self._is_foreign(req):
             raise ApiError(falcon.HTTP_403, "Writes from another web site are refused; use this site's own page.")
 
-
-def _is_foreign(req: Request) -> bool:
-    site = req.get_header("Sec-Fetch-Site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    origin = req.get_header("Origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != (req.get_header("Host") or "").lower()
+    def _is_foreign(self, req: Request) -> bool:
+        site = req.get_header("Sec-Fetch-Site")
+        if site is not None:
+            return site not in ("same-origin", "none")
+        origin = req.get_header("Origin")
+        return origin is not None and not forwarded.is_own_site(req, origin, self._trusted_proxies)

@@ -22,6 +22,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
     "--no-first-run",
 ]
 PATIENCE = 60_000  # ms; generous, since the machine may be busy

@@ -44,3 +44,22 @@ def test_the_page_works_below_a_path(page: Any, site: Site, prefix: str) -> None
         page.click("text=The page")
         wait_until(lambda: page.input_value("#model"), about="the models")
     assert [url for url in missing if not url.endswith("/health/ready")] == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Host": "pictures.example"},
+        {"Host": "127.0.0.1:5050", "X-Forwarded-Host": "pictures.example"},
+    ],
+)
+@pytest.mark.parametrize("environment", [{"CYBERIMAGE_TRUSTED_PROXIES": "1"}])
+def test_the_page_may_write_where_the_proxy_drops_the_port(page: Any, site: Site, fields: dict[str, str]) -> None:
+    with reverse_proxy(site.api.base, "", fields) as proxy:
+        page.goto(
+            proxy.replace("127.0.0.1", "pictures.example")
+        )  # no secure context: only Origin tells whose page it is
+        wait_until(lambda: page.input_value("#model"), about="the models")
+        page.fill("#prompt", "a blue boat")
+        page.click("#submit")
+        wait_until(lambda: next(iter(site.worker.spool.ids(State.PENDING)), None), about="the job")

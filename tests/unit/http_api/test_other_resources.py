@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from falcon.testing import TestClient
@@ -146,12 +147,46 @@ def test_a_request_id_of_a_stranger_is_not_written_into_the_log(client: TestClie
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Origin": "http://falconframework.org"}, 200),
         ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://falconframework.org:80"}, 200),
+        ({"Origin": "http://falconframework.org:8080"}, 403),
+        ({"Origin": "http://evil.example", "X-Forwarded-Host": "evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
     ],
 )
 def test_other_sites_cannot_write(client: TestClient, headers: dict[str, str], status: int) -> None:
     assert client.simulate_post("/api/reset_queue", headers=headers).status_code == status
     assert client.simulate_get("/api/models", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("proxies", "host", "forwarded_host", "status"),
+    [
+        (1, "pictures.example", None, 200),  # nginx's $host has no port
+        (1, "pictures.example:8080", None, 200),
+        (1, "pictures.example:81", None, 403),
+        (1, "evil.example", None, 403),
+        (0, "pictures.example", None, 403),
+        (1, "127.0.0.1:5050", "pictures.example:8080", 200),
+        (1, "127.0.0.1:5050", "pictures.example", 200),
+        (1, "127.0.0.1:5050", "pictures.example:8080, evil.example", 403),
+        (2, "127.0.0.1:5050", "pictures.example:8080, inner.example", 200),
+        (2, "127.0.0.1:5050", "pictures.example:8080", 200),
+        (0, "127.0.0.1:5050", "pictures.example:8080", 403),
+    ],
+)
+def test_the_own_page_may_write_through_a_proxy(
+    client_with: Callable[..., TestClient],
+    parts: Parts,
+    proxies: int,
+    host: str,
+    forwarded_host: str | None,
+    status: int,
+) -> None:
+    client = client_with(settings=replace(parts.settings, trusted_proxies=proxies, allowed_hosts=(host,)))
+    headers = {"Host": host, "Origin": "http://pictures.example:8080"}
+    headers |= {"X-Forwarded-Host": forwarded_host} if forwarded_host else {}
+    assert client.simulate_post("/api/reset_queue", headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(
