@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from decimal import Decimal
 from typing import Any, Final, Self
 
 from core.errors import InvalidRequest
@@ -18,6 +19,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 SIZE_LIMIT: Final = 64 * 1024
 
 
+_LARGEST_WHOLE: Final = 2**63
 #: How much of a name or a value a sentence about it shows.
 _SHOWN: Final = 80
 
@@ -36,7 +38,7 @@ def parse_object(raw: bytes, subject: str = "body") -> dict[str, Any]:
     """The JSON object in `raw`; raises InvalidRequest saying what is wrong with the `subject` (body, file)."""
     text = _decode(raw, subject)
     try:
-        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_NotFinite, parse_float=_float)
+        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_NotFinite, parse_float=_number)
         if isinstance(document, dict):
             _refuse_odd(document, "")
     except json.JSONDecodeError as error:
@@ -119,9 +121,15 @@ class _NotFinite(float):
         return number
 
 
-def _float(digits: str) -> float:
+def _number(digits: str) -> float:
+    """A number with a dot or an exponent; without a fraction (512.0, 1e3) it is a whole one, to the last digit."""
     number = float(digits)
-    return number if math.isfinite(number) else _NotFinite(digits)
+    if not math.isfinite(number):
+        return _NotFinite(digits)
+    if abs(number) > _LARGEST_WHOLE:  # every field refuses it, and shows it as it was sent
+        return number
+    exact = Decimal(digits)
+    return int(exact) if exact == exact.to_integral_value() else number
 
 
 def _kind(value: object) -> str:

@@ -96,6 +96,37 @@ def test_http_and_dropped_files_get_the_same_verdict(document: dict[str, Any], v
     assert isinstance(verdicts[0], Job) == isinstance(verdicts[1], Job)
 
 
+@pytest.mark.parametrize("is_dropped", [False, True])
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("4.0", 4),
+        ("1e3", 1000),
+        ("12.5e1", 125),
+        ("-1.0", None),  # drawn
+        ("9007199254740993.0", 2**53 + 1),  # no float is equal to it
+        ("9223372036854775807.0", 2**63 - 1),
+    ],
+)
+def test_a_number_without_a_fraction_is_a_whole_one(
+    written: str, expected: int | None, is_dropped: bool, validator: RequestValidator
+) -> None:
+    raw = f'{{"model_id": "tiny", "prompt": "x", "settings": {{"width": 64.0, "seed": {written}}}}}'
+    verdict = judge(validator, raw.encode(), dropped=is_dropped)
+    assert isinstance(verdict, Job), verdict
+    assert repr(verdict.settings["width"]) == "64"
+    assert expected is None or verdict.effective_settings.seed == expected
+
+
+@pytest.mark.parametrize(
+    "written", ["4.5", "0.1", "1e-3", "1e-999999999", "9007199254740992.5", "9223372036854775808.0", "1e30", "1e400"]
+)
+def test_any_other_number_is_no_seed(written: str, validator: RequestValidator) -> None:
+    verdict = judge(validator, f'{{"model_id": "tiny", "prompt": "x", "settings": {{"seed": {written}}}}}'.encode())
+    assert isinstance(verdict, InvalidRequest)
+    assert verdict.field == "settings.seed"
+
+
 @pytest.mark.parametrize(
     ("settings", "field", "value", "right"),
     [
