@@ -12,6 +12,8 @@ from core.errors import InvalidRequest
 _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SWITCH: Final = {"true": True, "1": True, "false": False, "0": False}
 _LONGEST: Final = 1000
+#: What pages add to an address so that no cache answers; on reading it means nothing.
+_CACHE_BUSTERS: Final = frozenset({"_", "t", "retry", "v"})
 
 
 class Query:
@@ -19,7 +21,10 @@ class Query:
 
     def __init__(self, req: Request, *known: str) -> None:
         self._values: dict[str, str] = {}
+        ignored = _CACHE_BUSTERS if req.method in ("GET", "HEAD") else frozenset()
         for name, value in req.params.items():
+            if name in ignored and name not in known:
+                continue
             if name not in known:
                 allowed = ", ".join(known) or "none"
                 raise InvalidRequest(f"{name[:100]!r} is not a known parameter; known here: {allowed}.", name[:100])

@@ -43,6 +43,15 @@ def test_the_png_is_served_whole_and_for_ever(client: TestClient, image: Sidecar
     assert image.id in answer.headers["content-disposition"]
 
 
+@pytest.mark.parametrize("name", ["_", "t", "retry", "v"])
+def test_a_cache_buster_is_ignored_on_reading(client: TestClient, image: Sidecar, name: str) -> None:
+    for path in ("/api/gallery", f"/api/get_image/{image.id}", f"/api/status/{image.job_id}", "/health/ready"):
+        assert client.simulate_get(path, query_string=f"{name}=17").status_code != 400
+        assert client.simulate_head(path, query_string=f"{name}=17&{name}=18").status_code != 400
+        assert client.simulate_get(path, query_string=f"{name}x=17").status_code == 400
+    assert client.simulate_delete(f"/api/image/{image.id}", query_string=f"{name}=17").status_code == 400
+
+
 def test_head_tells_the_size_without_the_bytes(client: TestClient, image: Sidecar) -> None:
     answer = client.simulate_head(f"/api/get_image/{image.id}")
     assert answer.headers["content-length"] == str(len(PNG))
