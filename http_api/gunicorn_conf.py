@@ -16,6 +16,9 @@ from core.errors import CyberImageError
 from core.settings import Settings
 from http_api.access import check_exposure
 from service.services import build_services
+from http_api.server.worker import LONGEST_REQUEST_LINE
+from core.errors import CyberImageError
+from core.settings import Settings
 
 #: sysexits.h: the configuration is wrong; a restart would not help.
 EX_CONFIG = 78
@@ -51,7 +54,7 @@ max_requests_jitter = 20_000
 worker_tmp_dir = str(_shared_memory) if os.access(_shared_memory, os.W_OK) else None
 umask = 0o027
 
-limit_request_line = 4094
+limit_request_line = LONGEST_REQUEST_LINE
 limit_request_fields = 64
 limit_request_field_size = 8190
 #: No header may change the path; X-Forwarded-For is read by the application, and only for trusted proxies.

@@ -257,7 +257,7 @@ def _path_parameters(path: str) -> list[_Schema]:
 
 def _responses(operation: Operation, by_type: dict[type, _Schema]) -> _Schema:
     found = {str(status): _response(status, answer, by_type) for status, answer in operation.answers.items()}
-    general = [400, 401, 403, 500, 503] + ([404] if "{" in operation.path else [])
+    general = [400, 401, 403, 414, 417, 431, 500, 501, 503] + ([404] if "{" in operation.path else [])
     for status in sorted({*general, *operation.errors} - set(operation.answers)):
         found[str(status)] = _response(status, answers.ErrorAnswer, by_type)
     return found
@@ -288,9 +288,13 @@ _MEANINGS: Final = {
     411: "Content-Length is missing",
     413: "The body is too large",
     415: "The body is not JSON",
+    414: "The address is too long",
     416: "The range lies outside of the file",
+    417: "The Expect header cannot be met",
     422: "The Idempotency-Key was used for another request",
     429: "The rate limit is reached",
+    431: "Too many header fields, or one that is too long",
     500: "An internal error, or a damaged file",
+    501: "The transfer coding is not supported",
     503: "The storage, the queue or the index cannot take it now; see Retry-After",
 }

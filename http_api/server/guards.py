@@ -70,7 +70,8 @@ class HostGuard:
         host = req.get_header("Host") or ""
         name, port = hosts.split(host)
         is_known = (name, "") in self._hosts or (name, port) in self._hosts
-        if not is_known and not (self._answers_loopback(req.path) and hosts.is_loopback(name)):
+        is_local = not host or hosts.is_loopback(name)  # none at all is HTTP/1.0, which no browser speaks
+        if not is_known and not (is_local and self._answers_loopback(req.path)):
             raise InvalidRequest(
                 f"Host is {host[:100]!r}, which this server is not called; "
                 "the operator can name it in CYBERIMAGE_ALLOWED_HOSTS.",

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
+import secrets
 from http import HTTPStatus
 from typing import Any, Final
 
 from gunicorn.glogging import Logger
-from gunicorn.http import errors
+from gunicorn.http import errors, message
 from gunicorn.workers.ggevent import GeventWorker
 
 from core.strict_json import SIZE_LIMIT
 from http_api.server import stopping
+
+#: The longest request line, in bytes: a search and a model of 1,000 characters, each of four bytes that are written
+#: as %F0%9F%98%80, and what stands around them.
+LONGEST_REQUEST_LINE: Final = 32 * 1024
+# gunicorn caps its own setting at this constant, and offers no other way.
+message.MAX_REQUEST_LINE = LONGEST_REQUEST_LINE
+
+
+class HostMissing(errors.ParseException):  # type: ignore[misc]  # gunicorn has no types
+    """A request of HTTP/1.1 without a Host, or one with several."""
+
 
 #: Requests that never reach the application: status and sentence by gunicorn's error.
 _REFUSALS: Final[dict[type[Exception], tuple[HTTPStatus, str]]] = {
@@ -22,6 +34,7 @@ _REFUSALS: Final[dict[type[Exception], tuple[HTTPStatus, str]]] = {
     ),
     errors.UnsupportedTransferCoding: (HTTPStatus.NOT_IMPLEMENTED, "This transfer coding is not supported."),
     errors.ExpectationFailed: (HTTPStatus.EXPECTATION_FAILED, "This Expect header cannot be met."),
+    HostMissing: (HTTPStatus.BAD_REQUEST, "Send exactly one Host header; HTTP/1.1 needs it."),
     errors.ParseException: (HTTPStatus.BAD_REQUEST, "The request is not valid HTTP."),
 }
 
@@ -42,6 +55,9 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve one request."""
+        names = [value for name, value in req.headers if name == "HOST"]
+        if len(names) > 1 or (not names and req.version >= (1, 1)):
+            raise HostMissing("no Host, or several")
         if _must_close(req):
             req.force_close()
         super().handle_request(listener_name, req, sock, addr)
@@ -59,9 +75,10 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         if refusal is None:
             super().handle_error(req, client, addr, exc)
             return
-        self.log.warning("Refused a request from %s: %s", (addr or ("",))[0], exc)
+        request_id = secrets.token_hex(16)
+        self.log.warning("Refused a request (%s) from %s: %s", request_id, (addr or ("",))[0], exc)
         try:
-            client.sendall(_response(*refusal))
+            client.sendall(_response(*refusal, request_id))
         except OSError as error:
             self.log.debug("The client was gone: %s", error)
 
@@ -73,11 +90,12 @@ def _must_close(req: Any) -> bool:
     return "TRANSFER-ENCODING" in headers or (length.isdigit() and int(length) > SIZE_LIMIT)
 
 
-def _response(status: HTTPStatus, message: str) -> bytes:
-    body = json.dumps({"status": "error", "message": message}).encode()
+def _response(status: HTTPStatus, sentence: str, request_id: str) -> bytes:
+    body = json.dumps({"status": "error", "message": sentence, "request_id": request_id}).encode()
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         "Connection: close\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
+        f"Cache-Control: no-store\r\nX-Request-Id: {request_id}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

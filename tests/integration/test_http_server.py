@@ -21,6 +21,7 @@ import httpx
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.described import check_answer
 from tests.programs import ApiProcess, api, free_port, wait_until
 
 BODY = {"model_id": "tiny", "prompt": "a castle"}
@@ -105,9 +106,12 @@ def test_a_body_that_ends_early_makes_no_job(server: ApiProcess) -> None:
 @pytest.mark.parametrize(
     ("request_bytes", "expected"),
     [
-        (request_of("GET", "/api/models?" + "x" * 5000), 414),
+        (request_of("GET", "/api/models?" + "x" * 40_000), 414),
         (request_of("GET", "/api/models", *(f"X-{number}: y" for number in range(200))), 431),
         (request_of("GET", "/api/models", "X-Long: " + "y" * 9000), 431),
+        (request_of("GET", "/api/models", "Expect: more"), 417),
+        (b"GET /api/models HTTP/1.1\r\n\r\n", 400),
+        (request_of("GET", "/api/models", "Host: localhost"), 400),
         (b"nonsense\r\n\r\n", 400),
         (request_of("GET", "/api/models", "Broken header"), 400),
         (
@@ -123,6 +127,24 @@ def test_what_is_no_request_gets_the_error_form_too(server: ApiProcess, request_
     status, headers, body = exchange(server, request_bytes)
     assert_error(status, expected, body)
     assert headers["connection"] == "close"
+    assert json.loads(body)["request_id"] == headers["x-request-id"] != ""
+    method, _, rest = request_bytes.decode("latin-1").partition(" ")
+    if rest:
+        path = rest.split()[0]
+        check_answer(method, path.partition("?")[0], status, headers["content-type"], body)
+
+
+def test_http_1_0_needs_no_host(server: ApiProcess) -> None:
+    status, _, _ = exchange(server, b"GET /health/live HTTP/1.0\r\n\r\n")
+    assert status == 200
+
+
+@pytest.mark.parametrize("letter", ["\u6f22", "\U0001f600"])
+def test_a_search_as_long_as_the_api_allows_is_searched(server: ApiProcess, letter: str) -> None:
+    longest = {"search": letter * 1000, "model": letter * 1000}
+    assert server.get("/gallery", params=longest).json()["total"] == 0
+    refused = server.get("/gallery", params={"search": letter * 1001})
+    assert (refused.status_code, refused.json()["field"]) == (400, "search")
 
 
 def test_no_header_moves_the_request_elsewhere(server: ApiProcess) -> None:
