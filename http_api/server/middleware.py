@@ -61,11 +61,12 @@ def _context(req: Request) -> dict[str, Any]:
 
 
 class SafetyHeaders:
-    """JSON is never cached, and nothing is ever guessed to be another type than it says."""
+    """JSON is never cached, nothing is guessed to be another type than it says, and no other site may embed it."""
 
     def process_response(self, req: Request, resp: Response, resource: Any, req_succeeded: bool) -> None:
         """After the responder."""
         resp.set_header("X-Content-Type-Options", "nosniff")
+        resp.set_header("Cross-Origin-Resource-Policy", "same-origin")
         if resp.get_header("Cache-Control") is None:
             resp.set_header("Cache-Control", "no-store")
 

@@ -95,6 +95,7 @@ def _response(status: HTTPStatus, sentence: str, request_id: str) -> bytes:
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         "Connection: close\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
+        "Cross-Origin-Resource-Policy: same-origin\r\n"
         f"Cache-Control: no-store\r\nX-Request-Id: {request_id}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )

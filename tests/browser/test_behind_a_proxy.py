@@ -63,3 +63,22 @@ def test_the_page_may_write_where_the_proxy_drops_the_port(page: Any, site: Site
         page.fill("#prompt", "a blue boat")
         page.click("#submit")
         wait_until(lambda: next(iter(site.worker.spool.ids(State.PENDING)), None), about="the job")
+
+
+def test_another_site_cannot_embed_a_picture(page: Any, site: Site) -> None:
+    site.draw("a red house")
+    image = site.api.get("/gallery").json()["images"][0]["id"]
+    with reverse_proxy(site.api.base) as other:
+
+        def shows(base: str) -> bool:
+            load = """address => new Promise(resolve => {
+              const image = new Image();
+              image.onload = () => resolve(true);
+              image.onerror = () => resolve(false);
+              image.src = address;
+            })"""
+            return bool(page.evaluate(load, f"{base}/api/image/{image}/thumbnail"))
+
+        page.goto(f"{other}/health/live")  # a document without a policy of its own
+        assert shows(other)
+        assert not shows(site.api.base.replace("127.0.0.1", "localhost"))

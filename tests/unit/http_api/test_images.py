@@ -40,6 +40,7 @@ def test_the_png_is_served_whole_and_for_ever(client: TestClient, image: Sidecar
     assert answer.headers["etag"] == f'"{image.sha256}"'
     assert "immutable" in answer.headers["cache-control"]
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     assert image.id in answer.headers["content-disposition"]
 
 
