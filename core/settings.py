@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from core import hosts
 from core.errors import SettingsError
-from jobs import hosts
 
 _UNITS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import SettingsError
+from core.hosts import is_loopback
 from core.settings import Settings
-from jobs.hosts import is_loopback
 
 logger = logging.getLogger(__name__)
 

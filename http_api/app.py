@@ -12,6 +12,7 @@ import msgspec
 from falcon import Request, Response
 from falcon.media import JSONHandler
 
+from core.hosts import is_loopback
 from core.settings import Settings
 from http_api.access import KeyFile, check_exposure
 from http_api.api.description import OpenApiResource
@@ -28,8 +29,8 @@ from http_api.api.page import PageResource
 from http_api.api.queue import QueueResource, ResetQueueResource
 from http_api.api.rendering import StatusRenderer
 from http_api.api.status import StatusResource
-from http_api.forwarded import ForwardedPrefix
 from http_api.server import blocking, errors, stopping
+from http_api.server.forwarded import ForwardedPrefix
 from http_api.server.guards import HostGuard, KeyGuard
 from http_api.server.middleware import RequestId, RequestLog, SafetyHeaders, SameSiteOnly
 from service.maintenance import INTERVAL, Maintenance
@@ -37,27 +38,6 @@ from service.services import Services, build_services
 from service.snapshot_reader import SnapshotReader
 from service.submit import Submitter
 from service.watch import JobWatcher
-from http_api.api.gallery import GalleryResource
-from http_api.api.generate import GenerateResource
-from http_api.api.health import LiveResource
-from http_api.api.health import ReadyResource
-from http_api.api.images import ImageResource
-from http_api.api.images import MetadataResource
-from http_api.api.images import PngResource
-from http_api.api.images import ThumbnailResource
-from http_api.api.jobs import CancelResource
-from http_api.api.jobs import JobListResource
-from http_api.api.jobs import PreviewResource
-from http_api.api.jobs import RetryResource
-from http_api.api.metrics import MetricsResource
-from http_api.api.models import ModelResource
-from http_api.api.description import OpenApiResource
-from http_api.api.page import PageResource
-from http_api.api.queue import QueueResource
-from http_api.api.queue import ResetQueueResource
-from http_api.api.status import StatusResource
-from jobs.hosts import is_loopback
-from core.settings import Settings
 
 App = falcon.App[Request, Response]
 

@@ -15,10 +15,8 @@ from typing import Any
 from core.errors import CyberImageError
 from core.settings import Settings
 from http_api.access import check_exposure
-from service.services import build_services
 from http_api.server.worker import LONGEST_REQUEST_LINE
-from core.errors import CyberImageError
-from core.settings import Settings
+from service.services import build_services
 
 #: sysexits.h: the configuration is wrong; a restart would not help.
 EX_CONFIG = 78

@@ -10,8 +10,8 @@ import falcon
 from falcon import Request, Response
 
 from http_api.api.rendering import RenderedStatus, StatusRenderer
-from http_api.forwarded import below
 from http_api.server.errors import ApiError
+from http_api.server.forwarded import below
 from http_api.server.query import Query
 from service.watch import JobWatcher, Subscription
 

@@ -9,8 +9,8 @@ import falcon
 from falcon import Request, Response
 
 from http_api.api.rendering import RenderedStatus, StatusRenderer
-from http_api.forwarded import below
 from http_api.server import file_answer
+from http_api.server.forwarded import below
 from http_api.server.query import Query
 from service.snapshot_reader import SnapshotReader
 from service.watch import JobWatcher

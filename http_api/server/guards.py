@@ -7,11 +7,10 @@ from typing import Final
 import falcon
 from falcon import Request, Response
 
+from core import hosts
 from core.errors import InvalidRequest
 from http_api.access import KeyFile
 from http_api.server.errors import ApiError
-from jobs import hosts
-from core.errors import InvalidRequest
 
 #: What a person or a monitor sees without a key: the page itself, the description, and whether we live.
 _OPEN: Final = ("/", "/docs", "/api/openapi.json", "/health/live", "/health/ready")

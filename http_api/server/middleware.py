@@ -12,8 +12,8 @@ from typing import Any, Final
 import falcon
 from falcon import Request, Response
 
+from http_api.server import forwarded
 from http_api.server.errors import ApiError
-from http_api import forwarded
 
 logger = logging.getLogger(__name__)
 

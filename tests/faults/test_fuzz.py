@@ -95,7 +95,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     folder: Path = tmp_path_factory.mktemp("fuzz")
     limits = {"rate_limit": "off", "reserve_mb": "0", "max_pending": "500"}
     variables = environment(folder, data=str(folder / "data"), allowed_hosts=DEFAULT_HOST, **limits)
-    services = assemble(Settings.from_environment(variables))
+    services = build_services(Settings.from_environment(variables))
     services.spool.prepare()
     services.jobs.repair()
     services.images.repair()

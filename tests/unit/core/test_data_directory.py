@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from core.data_directory import SENTINEL
 from core.errors import DataDirectoryError
-from core.layout import Layout
+from core.layout import MARKER, Layout
 from jobs.ids import OrderClock
 from jobs.spool import Spool
 
@@ -38,7 +37,7 @@ def test_an_empty_folder_is_taken_for_an_unmounted_volume(tmp_path: Path) -> Non
     assert list(data.iterdir()) == []
     Spool(Layout(data)).prepare(create_anyway=True)
     Spool(Layout(data)).prepare()
-    assert (data / SENTINEL).exists()
+    assert (data / MARKER).exists()
 
 
 def test_folders_that_are_missing_are_made_again(spool: Spool) -> None:

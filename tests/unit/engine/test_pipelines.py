@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.local.devices import Device
 from engine.contract import TooLarge
+from engine.local.devices import Device
 from engine.local.memory_plan import GIB
 from engine.local.pipelines import Pipelines
 from tests.runner_desk import RunnerDesk

@@ -28,15 +28,12 @@ from tests.sidecars import sidecar_of
 @pytest.fixture
 def services(spool: Spool, catalog: Catalog, validator: RequestValidator) -> Services:
     """The services of an API over the test's data directory, without a rate limit."""
-    jobs, images = job_index(spool.data), image_index(spool.data)
-    jobs.repair()
-    images.repair()
+    data = data_at(spool.layout.data)
+    data.jobs.repair()
+    data.images.repair()
     return Services(
-        settings=Settings(data=spool.data, rate_limit=None, allowed_hosts=(DEFAULT_HOST,)),
-        spool=Spool(spool.data, observer=jobs),
-        store=ImageStore(spool.outputs, spool.temporary, images),
-        jobs=jobs,
-        images=images,
+        **vars(data),
+        settings=Settings(data=spool.layout.data, rate_limit=None, allowed_hosts=(DEFAULT_HOST,)),
         catalog=catalog,
         validator=validator,
         enricher=BuiltInEnricher(500),

@@ -106,10 +106,10 @@ def test_only_known_host_names_are_answered(services: Services, host: str, allow
     ],
 )
 def test_no_foreign_name_leads_to_a_server_for_this_machine(
-    parts: Parts, changes: dict[str, object], expected: int
+    services: Services, changes: dict[str, object], expected: int
 ) -> None:
-    settings = replace(parts.settings, **{"allowed_hosts": (), **changes})
-    client = TestClient(create_app(replace(parts, settings=settings)))
+    settings = replace(services.settings, **{"allowed_hosts": (), **changes})
+    client = TestClient(create_app(replace(services, settings=settings)))
     answer = client.simulate_get("/api/models", headers={"Host": "rebound.example:5050"})
     assert answer.status_code == expected
     if not settings.allowed_hosts:
@@ -118,9 +118,9 @@ def test_no_foreign_name_leads_to_a_server_for_this_machine(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:5050", "localhost", "[::1]:5050"])
-def test_monitors_may_ask_by_loopback_whatever_the_host_names(parts: Parts, host: str) -> None:
-    settings = replace(parts.settings, allowed_hosts=("pictures.example",))
-    client = TestClient(create_app(replace(parts, settings=settings)))
+def test_monitors_may_ask_by_loopback_whatever_the_host_names(services: Services, host: str) -> None:
+    settings = replace(services.settings, allowed_hosts=("pictures.example",))
+    client = TestClient(create_app(replace(services, settings=settings)))
 
     def status(path: str, name: str = host) -> int:
         return int(client.simulate_get(path, headers={"Host": name}).status_code)

@@ -61,17 +61,17 @@ def test_the_answer_has_the_form_of_the_spec(client: TestClient, services: Servi
     ],
 )
 def test_addresses_begin_with_the_prefix_of_a_trusted_proxy(
-    client_with: ClientWith, parts: Parts, trusted: int, sent: str, expected: str
+    client_with: ClientWith, services: Services, trusted: int, sent: str, expected: str
 ) -> None:
-    client = client_with(settings=replace(parts.settings, trusted_proxies=trusted))
+    client = client_with(settings=replace(services.settings, trusted_proxies=trusted))
     headers = {"X-Forwarded-Prefix": sent}
     answer = client.simulate_post("/api/generate", json=BODY, headers=headers)
     job_id = answer.json["job_id"]
     assert answer.headers["location"] == f"{expected}/api/status/{job_id}"
-    held = claim(parts.spool, job_id)
+    held = claim(services.spool, job_id)
     assert held is not None
     held.begin_attempt()
-    parts.spool.write_preview(job_id, b"RIFF")
+    services.spool.write_preview(job_id, b"RIFF")
     url = client.simulate_get(f"/api/status/{job_id}", headers=headers).json["preview_url"]
     assert url.startswith(f"{expected}/api/jobs/{job_id}/preview?version=")
     held.complete()

@@ -177,13 +177,13 @@ def test_other_sites_cannot_write(client: TestClient, headers: dict[str, str], s
 )
 def test_the_own_page_may_write_through_a_proxy(
     client_with: Callable[..., TestClient],
-    parts: Parts,
+    services: Services,
     proxies: int,
     host: str,
     forwarded_host: str | None,
     status: int,
 ) -> None:
-    client = client_with(settings=replace(parts.settings, trusted_proxies=proxies, allowed_hosts=(host,)))
+    client = client_with(settings=replace(services.settings, trusted_proxies=proxies, allowed_hosts=(host,)))
     headers = {"Host": host, "Origin": "http://pictures.example:8080"}
     headers |= {"X-Forwarded-Host": forwarded_host} if forwarded_host else {}
     assert client.simulate_post("/api/reset_queue", headers=headers).status_code == status

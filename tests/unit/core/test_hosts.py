@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import hosts
-from jobs.settings import Settings
+from core import hosts
+from core.settings import Settings
 
 
 @pytest.mark.parametrize(

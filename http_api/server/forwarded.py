@@ -7,7 +7,7 @@ from typing import Final
 
 from falcon import Request, Response
 
-from jobs import hosts
+from core import hosts
 
 #: Like /ai or /ai/pictures. Never `//`, which would lead to another host.
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){1,8}", re.ASCII)
