@@ -5,6 +5,7 @@ The README's table is made from the same fields (`python -m core.settings` print
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -64,11 +65,19 @@ def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
 
 def _seconds(minimum: float) -> Callable[[str], float]:
     def parse(value: str) -> float:
-        if not re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII) or float(value) < minimum:
+        if not re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII) or not minimum <= float(value) < math.inf:
             raise ValueError(f"must be a number of seconds, at least {minimum:g}")
         return float(value)
 
     return parse
+
+
+def _delays(value: str) -> tuple[float, ...]:
+    parse = _seconds(0)
+    try:
+        return tuple(parse(part.strip()) for part in value.split(","))
+    except ValueError as error:
+        raise ValueError("must be numbers of seconds, each at least 0, separated by commas, like 0,30,120") from error
 
 
 def _rate(value: str) -> RateLimit | None:
@@ -159,8 +168,8 @@ class Settings:
     max_attempts: int = _setting(
         "CYBERIMAGE_MAX_ATTEMPTS", "3", _whole(1, 100), "Starts of a job before a crashing job is given up."
     )
-    retry_delays: tuple[str, ...] = _setting(
-        "CYBERIMAGE_RETRY_DELAYS", "0,30,120", _words, "Seconds before the second, third, ... attempt after a crash."
+    retry_delays: tuple[float, ...] = _setting(
+        "CYBERIMAGE_RETRY_DELAYS", "0,30,120", _delays, "Seconds before the second, third, ... attempt after a crash."
     )
     device: str = _setting("CYBERIMAGE_DEVICE", "auto", _text, "`auto`, `cpu`, `cuda` or `cuda:N`.")
     idle_seconds: float = _setting(
@@ -212,11 +221,6 @@ class Settings:
             if item.metadata["name"] in environment
         }
         return cls(**given)
-
-    @property
-    def retry_waits(self) -> tuple[float, ...]:
-        """`retry_delays` as seconds."""
-        return tuple(float(word) for word in self.retry_delays)
 
 
 def _parse(metadata: Mapping[str, Any], value: str) -> Any:

@@ -115,7 +115,7 @@ class Intake:
                 self.spool,
                 job_id,
                 max_attempts=self._settings.max_attempts,
-                waits=self._settings.retry_waits,
+                waits=self._settings.retry_delays,
                 error=error,
             )
         except CorruptJob as fault:

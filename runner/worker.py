@@ -118,7 +118,7 @@ class Worker:
             state = retry_or_fail(
                 held,
                 max_attempts=self._context.settings.max_attempts,
-                waits=self._context.settings.retry_waits,
+                waits=self._context.settings.retry_delays,
                 error=error,
             )
             return ("failed" if state.is_final else "put_back"), Leaving(error.message, is_fault=True)

@@ -53,7 +53,7 @@ class ResetQueueResource:
         }
 
     def _recover(self) -> int:
-        count = recover_all(self._spool, max_attempts=self._settings.max_attempts, waits=self._settings.retry_waits)
+        count = recover_all(self._spool, max_attempts=self._settings.max_attempts, waits=self._settings.retry_delays)
         if count:
             self._spool.ring()
         return count

@@ -155,6 +155,7 @@ def test_a_cancelled_job_stops_at_its_next_step(bare_desk: RunnerDesk) -> None:
     ("setting", "sentence"),
     [
         ({"scan_seconds": "soon"}, "CYBERIMAGE_SCAN_SECONDS is 'soon'"),
+        ({"retry_delays": "0s,30s"}, "CYBERIMAGE_RETRY_DELAYS is '0s,30s'; it must be numbers of seconds"),
         ({"catalog": "/nowhere/models.toml"}, "There is no model catalog at /nowhere/models.toml"),
     ],
 )
