@@ -132,6 +132,25 @@ def test_images_are_listed_as_soon_as_they_are_committed(
     assert look["duration_seconds"] is not None
 
 
+def test_an_image_stays_listed_while_its_interrupted_job_waits(
+    client: TestClient, submit: Submit, begin: Begin, draw: Draw
+) -> None:
+    held = begin(submit(num_images=3))
+    image = draw(held.job, 1).id
+    held.put_back(return_attempt=True)
+    look = status(client, held.job.id)
+    assert (look["status"], look["attempts"]) == ("pending", 0)
+    assert [shown["id"] for shown in look["images"]] == [image]
+
+
+def test_a_job_that_never_started_is_looked_at_without_looking_for_images(
+    client: TestClient, submit: Submit, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit(num_images=3)
+    monkeypatch.setattr(parts.store, "sidecar", lambda image_id: pytest.fail(f"looked for {image_id}"))
+    assert status(client, job_id)["images"] == []
+
+
 def test_a_failed_job_gives_the_reason_twice(client: TestClient, submit: Submit, begin: Begin) -> None:
     held = begin(submit())
     held.fail(JobError(type="out_of_memory", message="Out of memory at 64x64"))
