@@ -173,7 +173,7 @@ def _run(data: Path, worker: str) -> None:
     with (data / "claims").open("w", encoding="utf-8") as claims:
         claims.write("ready\n")
         claims.flush()
-        board = StatusBoard(spool, catalog, "runner.json")
+        board = StatusBoard(spool, catalog, "none")
         Supervisor(settings, intake, board, wake, lambda: len(requests), command).run()
 
 

@@ -98,13 +98,13 @@ class Desk:
 
     def has_no_worker(self) -> bool:
         """Whether the runner lives and waits without a worker process."""
-        status = runner_status.read(self.spool.layout.data)
-        return status is not None and status.state is RunnerState.IDLE and status.worker_pid is None
+        runners = runner_status.read_living(self.spool.layout.data)
+        return any(at.status and at.status.state is RunnerState.IDLE and at.status.worker_pid is None for at in runners)
 
     def has_worker(self) -> bool:
         """Whether there is a worker process."""
-        status = runner_status.read(self.spool.layout.data)
-        return status is not None and status.worker_pid is not None
+        runners = runner_status.read_living(self.spool.layout.data)
+        return any(at.status and at.status.worker_pid is not None for at in runners)
 
     def has_reached(self, job: Job, phase: Phase, step: int = 0) -> bool:
         """Whether a job is in a phase (or beyond it) and has done so many steps."""

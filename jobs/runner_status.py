@@ -1,7 +1,8 @@
-"""`runner.json`: what the runner of this data directory is doing, for everybody who wants to show it.
+"""`runner.<device>.json`: what the runner of a device is doing, for everybody who wants to show it.
 
-Written whole by the runner's supervisor at every change and at least every `HEARTBEAT_SECONDS`; never
-synced. Whether the runner lives is not read from here but from its lock, which no clock can spoil.
+Several runners, each with its own device, may work on one data directory; each has its own file. It is
+written whole by the runner's supervisor at every change and at least every `HEARTBEAT_SECONDS`; never
+synced. Whether a runner lives is not read from here but from its lock, which no clock can spoil.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +20,7 @@ from core.locks import is_locked
 from jobs.schema import encode
 
 HEARTBEAT_SECONDS: Final = 5.0
-_NAME: Final = "runner.json"
+_PREFIX: Final = "runner."
 
 
 class RunnerState(StrEnum):
@@ -65,29 +66,62 @@ class RunnerStatus(Struct, frozen=True, kw_only=True):
     updated_at: str
 
 
-def write(data: Path, temporary: Path, status: RunnerStatus, *, name: str = _NAME) -> None:
-    """Replace the status file; raises OSError."""
-    files.replace(data / name, encode(status), temporary, durable=False, name="runner_status")
+class Runner(NamedTuple):
+    """The runner of one device, as its lock and its status file show it."""
+
+    device: str
+    is_alive: bool
+    #: Its last word, also of one that was killed; None if there is none that can be read.
+    status: RunnerStatus | None
 
 
-def read(data: Path, *, name: str = _NAME) -> RunnerStatus | None:
-    """The last status written; None if there is none that can be read."""
+def write(data: Path, temporary: Path, status: RunnerStatus, device: str) -> None:
+    """Replace the status file of the runner for `device`; raises OSError."""
+    files.replace(_path(data, device), encode(status), temporary, durable=False, name="runner_status")
+
+
+def read(data: Path, device: str) -> RunnerStatus | None:
+    """The last status that a runner for `device` wrote; None if there is none that can be read."""
     try:
-        return msgspec.json.decode(files.read(data / name), type=RunnerStatus)
+        return msgspec.json.decode(files.read(_path(data, device)), type=RunnerStatus)
     except (OSError, ValueError):
         return None
 
 
+def read_all(data: Path) -> list[Runner]:
+    """Every runner that lives or has left a status file, sorted by device."""
+    living = {device for device in _devices(_locks(data), ".lock") if is_locked(lock_path(data, device))}
+    devices = sorted(living.union(_devices(data, ".json")))
+    return [Runner(device, device in living, read(data, device)) for device in devices]
+
+
+def read_living(data: Path) -> list[Runner]:
+    """The runners that live, sorted by device."""
+    return [runner for runner in read_all(data) if runner.is_alive]
+
+
 def lock_path(data: Path, device: str) -> Path:
     """The lock that a runner for `device` holds while it lives; no job id can have this name."""
-    return data / "spool" / "locks" / f"runner.{device.replace(':', '-')}.lock"
+    return _locks(data) / f"{_PREFIX}{device.replace(':', '-')}.lock"
 
 
-def is_alive(data: Path) -> bool:
-    """Whether any runner of this data directory lives."""
-    locks = data / "spool" / "locks"
+def _path(data: Path, device: str) -> Path:
+    return data / f"{_PREFIX}{device.replace(':', '-')}.json"
+
+
+def _locks(data: Path) -> Path:
+    return data / "spool" / "locks"
+
+
+def _devices(folder: Path, ending: str) -> list[str]:
+    """The devices that the names of the runners' files in a folder tell."""
     try:
-        names = [entry for entry in os.listdir(locks) if entry.startswith("runner.") and entry.endswith(".lock")]
+        names = os.listdir(folder)
     except FileNotFoundError:
-        return False
-    return any(is_locked(locks / name) for name in names)
+        return []
+    stems = [name.removeprefix(_PREFIX).removesuffix(ending) for name in names if _belongs_to_runner(name, ending)]
+    return [stem.replace("-", ":") for stem in stems]
+
+
+def _belongs_to_runner(name: str, ending: str) -> bool:
+    return name.startswith(_PREFIX) and name.endswith(ending) and len(name) > len(_PREFIX) + len(ending)

@@ -13,6 +13,7 @@ from core.errors import DataDirectoryError, SettingsError
 from core.locks import ExclusiveLock
 from core.settings import Settings
 from jobs import claims, runner_status
+from core import files
 from jobs.catalog import Catalog
 from jobs.drops.adopter import Adopter
 from jobs.errors import CatalogError
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 #: Exit statuses, as in sysexits.h.
 EX_TEMPFAIL: Final = 75
 EX_CONFIG: Final = 78
+
+#: Earlier versions wrote this; what it says would never change again.
+_FORMER_STATUS_FILE: Final = "runner.json"
 
 
 def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
@@ -61,13 +65,8 @@ def _device_key(device: str) -> str:
     return "cuda:0" if device in ("auto", "cuda") else device
 
 
-def _status_name(device: str) -> str:
-    """The status file: `runner.json`, except for the second, third, ... GPU of a machine."""
-    return "runner.json" if device in ("cuda:0", "cpu") else f"runner.{device.replace(':', '-')}.json"
-
-
 def _already_running(settings: Settings, device: str) -> str:
-    status = runner_status.read(settings.data, name=_status_name(device))
+    status = runner_status.read(settings.data, device)
     holder = f"process {status.pid}" if status else "another process"
     return f"A runner for this device already works on {settings.data}: {holder}."
 
@@ -75,6 +74,7 @@ def _already_running(settings: Settings, device: str) -> str:
 def _sweep(data: Data) -> None:
     """Remove what crashed processes left, and PNGs of the last days that never got their sidecar."""
     removed = claims.sweep(data.spool)
+    removed += files.unlink(data.layout.data / _FORMER_STATUS_FILE)
     for folder in sorted(data.layout.outputs.glob("[0-9]*/[0-9]*/[0-9]*"))[-2:]:
         removed += data.store.sweep_orphans(folder)
     if removed:
@@ -86,7 +86,7 @@ def _supervise(settings: Settings, catalog: Catalog, spool: Spool, worker_comman
     requests = _listen_for_signals(wake)
     validator = RequestValidator(catalog, settings.prompt_limit)
     adopter = Adopter(spool, validator, settings.quiet_seconds)
-    board = StatusBoard(spool, catalog, _status_name(_device_key(settings.device)))
+    board = StatusBoard(spool, catalog, _device_key(settings.device))
     intake = Intake(settings, spool, adopter)
     Supervisor(settings, intake, board, wake, lambda: len(requests), worker_command).run()
 

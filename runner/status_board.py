@@ -1,4 +1,4 @@
-"""What is known of the worker, kept from its events, and written to `runner.json`."""
+"""What is known of the worker, kept from its events, and written to its status file."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _HAND_OVER_SECONDS: Final = 0.005
 
 
 class StatusBoard:
-    """The worker's state as the supervisor knows it. `name` is the name of the status file."""
+    """The worker's state as the supervisor knows it. `device` tells this runner from others on the same spool."""
 
-    def __init__(self, spool: Spool, catalog: Catalog, name: str = "runner.json") -> None:
+    def __init__(self, spool: Spool, catalog: Catalog, device: str) -> None:
         self.step_times = StepTimes()
         self.state = RunnerState.IDLE
         self.message: str | None = None
@@ -35,7 +35,7 @@ class StatusBoard:
         self.loaded_models: list[str] = []
         self._spool = spool
         self._catalog = catalog
-        self._name = name
+        self._runner_device = device
         self._worker_start_ticks: int | None = None
         self._device: str | None = None
         self._device_name: str | None = None
@@ -45,6 +45,10 @@ class StatusBoard:
         self._written: tuple[Any, ...] = ()
         self._written_at = 0.0
         self._waits_until = 0.0
+
+    def last_words(self) -> RunnerStatus | None:
+        """What this runner, or an earlier one for its device, wrote last."""
+        return runner_status.read(self._spool.data, self._runner_device)
 
     def worker_started(self, pid: int) -> None:
         """A worker process has begun."""
@@ -123,7 +127,7 @@ class StatusBoard:
             return
         self._written, self._written_at = facts, now
         try:
-            runner_status.write(self._spool.layout.data, self._spool.layout.temporary, self._status(), name=self._name)
+            runner_status.write(self._spool.data, self._spool.temporary, self._status(), self._runner_device)
         except OSError as error:
             logger.warning("The status file could not be written: %s", error)
 

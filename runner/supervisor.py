@@ -54,7 +54,7 @@ class Supervisor:
         self._worker: WorkerProcess | None = None
         self._selector = selectors.DefaultSelector()
         self._backoff = CrashBackoff()
-        self._orphan = Orphan(runner_status.read(intake.spool.layout.data), settings.stall_seconds)
+        self._orphan = Orphan(board.last_words(), settings.stall_seconds)
         self._next_job: str | None = None
         self._is_ready = False
         self._is_leaving = False

@@ -23,7 +23,7 @@ class Estimator:
     def __init__(self, services: Services, now: Callable[[], float] = time.time) -> None:
         self._services = services
         self._now = now
-        self._runner: tuple[float, RunnerStatus | None] = (float("-inf"), None)
+        self._runners: tuple[float, list[RunnerStatus]] = (float("-inf"), [])
         self._means: dict[str, tuple[float, float | None]] = {}
 
     def seconds_left(self, snapshot: JobSnapshot) -> float | None:
@@ -47,13 +47,14 @@ class Estimator:
         return step * (images_after * settings.num_inference_steps + max(0, settings.num_inference_steps - done))
 
     def _of_waiting(self, job: Job, position: int) -> float | None:
-        """Its own time, that of the jobs before it (taken to be like the latest ones), and of the running one."""
+        """Its own time, and that of the jobs before it (taken to be like the latest ones), over all runners."""
         own = self._whole(job)
         others = self._mean(job.model_id) or own
         if own is None or others is None:
             return None
-        running = 0.5 * others if self._runner_is_busy() else 0.0
-        return own + position * others + running
+        runners = self._runner_statuses()
+        ahead = position + (0.5 if runners and all(status.job_id for status in runners) else 0.0)
+        return own + ahead * others / max(1, len(runners))
 
     def _whole(self, job: Job) -> float | None:
         step = self._step_seconds(job)
@@ -62,19 +63,21 @@ class Estimator:
         return step * job.effective_settings.num_images * job.effective_settings.num_inference_steps
 
     def _step_seconds(self, job: Job) -> float | None:
-        status = self._runner_status()
-        return status.step_seconds.get(job.model_id) if status else None
+        """The step time of the runner that has the job; of the slowest one, while none has it."""
+        runners = self._runner_statuses()
+        mine = [status for status in runners if status.job_id == job.id]
+        found = [status.step_seconds.get(job.model_id) for status in mine or runners]
+        return max((seconds for seconds in found if seconds is not None), default=None)
 
-    def _runner_is_busy(self) -> bool:
-        status = self._runner_status()
-        return status is not None and status.job_id is not None
-
-    def _runner_status(self) -> RunnerStatus | None:
-        moment, status = self._runner
+    def _runner_statuses(self) -> list[RunnerStatus]:
+        """What the living runners say; the last words of the others, while none lives."""
+        moment, statuses = self._runners
         if abs(self._now() - moment) > _FRESH:
-            status = runner_status.read(self._services.settings.data)
-            self._runner = (self._now(), status)
-        return status
+            runners = runner_status.read_all(self._services.settings.data)
+            living = [runner for runner in runners if runner.is_alive]
+            statuses = [runner.status for runner in living or runners if runner.status is not None]
+            self._runners = (self._now(), statuses)
+        return statuses
 
     def _mean(self, model: str) -> float | None:
         moment, mean = self._means.get(model, (float("-inf"), None))

@@ -110,20 +110,22 @@ class RunnerDesk:
         assert progress is not None
         return progress
 
-    def wait_for_status(self, condition: Callable[[RunnerStatus], Any], about: str) -> RunnerStatus:
-        """Wait until the runner's status file fulfils a condition; answers it."""
+    def wait_for_status(
+        self, condition: Callable[[RunnerStatus], Any], about: str, device: str = "cpu"
+    ) -> RunnerStatus:
+        """Wait until a runner's status file fulfils a condition; answers it."""
 
         def fulfilled() -> RunnerStatus | None:
-            status = runner_status.read(self.data)
+            status = runner_status.read(self.data, device)
             return status if status is not None and condition(status) else None
 
         status = wait_until(fulfilled, PATIENCE, about)
         assert status is not None
         return status
 
-    def worker_pid(self) -> int:
+    def worker_pid(self, device: str = "cpu") -> int:
         """The process id of the living worker."""
-        pid = self.wait_for_status(lambda status: status.worker_pid, "a worker").worker_pid
+        pid = self.wait_for_status(lambda status: status.worker_pid, "a worker", device).worker_pid
         assert pid is not None
         return pid
 

@@ -77,7 +77,7 @@ class Plan:
     fits: bool
 
     def describe(self) -> dict[str, Any]:
-        """For the log, `runner.json` and the sidecar."""
+        """For the log, the status file and the sidecar."""
         return {
             "placement": self.placement.value,
             "vae_tiling": self.vae_tiling,

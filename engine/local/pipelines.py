@@ -50,7 +50,7 @@ class LoadedPipeline:
         return "compile" in self.speed and shape not in self.warmed_up and len(self.warmed_up) < _COMPILATIONS
 
     def describe(self) -> dict[str, Any]:
-        """The plan in words, for the log, `runner.json` and the sidecar."""
+        """The plan in words, for the log, the status file and the sidecar."""
         return self.plan.describe() | self.speed
 
 

@@ -13,6 +13,7 @@ from http_api.server.query import Query
 from jobs import runner_status
 from jobs.runner_status import RunnerState
 from service.services import Services
+from jobs.runner_status import Runner
 
 
 class LiveResource:
@@ -74,21 +75,31 @@ class ReadyResource:
         return {"ok": True, "message": ""}
 
     def _runner(self) -> dict[str, Any]:
-        data = self._services.settings.data
-        status = runner_status.read(data)
-        if not runner_status.is_alive(data):
-            return {"ok": False, "message": "No runner is running; jobs wait until one is started.", "state": "stopped"}
-        if status is None:
-            return {"ok": True, "message": "The runner is starting.", "state": RunnerState.STARTING.value}
-        is_paused = status.state is RunnerState.PAUSED
-        message = f"The runner is paused. {status.message or ''}".strip() if is_paused else status.message or ""
-        return {
-            "ok": not is_paused,
-            "message": message,
-            "state": status.state.value,
-            "device": status.device,
-            "device_name": status.device_name,
-            "job_id": status.job_id,
-            "loaded_models": status.loaded_models,
-            "updated_at": status.updated_at,
-        }
+        """The runner that is most able to draw (the busy one, if there is one), and all that live."""
+        runners = [_look(runner) for runner in runner_status.read_living(self._services.settings.data)]
+        if not runners:
+            message = "No runner is running; jobs wait until one is started."
+            return {"ok": False, "message": message, "state": RunnerState.STOPPED.value, "runners": []}
+        best = max(runners, key=lambda runner: (runner["ok"], runner.get("job_id") is not None))
+        return {key: value for key, value in best.items() if key != "runner"} | {"runners": runners}
+
+
+def _look(runner: Runner) -> dict[str, Any]:
+    """One living runner; `runner` is the device that it was started for, `device` the one that its worker found."""
+    status = runner.status
+    if status is None:
+        state = RunnerState.STARTING.value
+        return {"ok": True, "message": "The runner is starting.", "state": state, "runner": runner.device}
+    is_paused = status.state is RunnerState.PAUSED
+    message = f"The runner is paused. {status.message or ''}".strip() if is_paused else status.message or ""
+    return {
+        "ok": not is_paused,
+        "message": message,
+        "state": status.state.value,
+        "runner": runner.device,
+        "device": status.device,
+        "device_name": status.device_name,
+        "job_id": status.job_id,
+        "loaded_models": status.loaded_models,
+        "updated_at": status.updated_at,
+    }

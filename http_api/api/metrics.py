@@ -79,16 +79,21 @@ class _Figures(Collector):
         yield limited
 
     def _of_runner(self) -> Iterator[Metric]:
-        data = self._services.settings.data
-        up = runner_status.is_alive(data)
+        runners = runner_status.read_all(self._services.settings.data)
+        up = any(runner.is_alive for runner in runners)
         yield GaugeMetricFamily("cyberimage_runner_up", "Whether a runner lives.", value=up)
-        status = runner_status.read(data)
-        state = GaugeMetricFamily("cyberimage_runner_state", "What the runner does: 1 for its state.", labels=["state"])
-        for name in RunnerState:
-            state.add_metric([name.value], bool(up and status and status.state is name))
+        labels = ["device", "state"]
+        state = GaugeMetricFamily("cyberimage_runner_state", "What a runner does: 1 for its state.", labels=labels)
+        for runner in runners:
+            for name in RunnerState:
+                is_now = runner.is_alive and runner.status is not None and runner.status.state is name
+                state.add_metric([runner.device, name.value], is_now)
         yield state
-        yield _by_model("cyberimage_step_seconds", "Median step time lately.", status.step_seconds if status else {})
-        yield _by_model("cyberimage_model_load_seconds", "Last load time.", status.load_seconds if status else {})
+        said = {runner.device: runner.status for runner in runners if runner.status}
+        steps = {device: status.step_seconds for device, status in said.items()}
+        loads = {device: status.load_seconds for device, status in said.items()}
+        yield _by_model("cyberimage_step_seconds", "Median step time lately.", steps)
+        yield _by_model("cyberimage_model_load_seconds", "Last load time.", loads)
 
 
 def _of_jobs(figures: Figures) -> Iterator[Metric]:
@@ -113,8 +118,9 @@ def _histogram(name: str, about: str, by_model: dict[str, Histogram]) -> Histogr
     return family
 
 
-def _by_model(name: str, about: str, values: dict[str, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, about, labels=["model"])
-    for model, value in values.items():
-        family.add_metric([model], value)
+def _by_model(name: str, about: str, by_device: dict[str, dict[str, float]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, about, labels=["device", "model"])
+    for device, values in by_device.items():
+        for model, value in values.items():
+            family.add_metric([device, model], value)
     return family

@@ -33,9 +33,11 @@ class ModelResource:
 
     def _plans(self) -> dict[str, dict[str, Any]]:
         """How the models that are in memory were made to fit and fast."""
-        status = runner_status.read(self._data)
-        # A runner that was killed leaves its last word behind.
-        return status.plans if status and status.plans and runner_status.is_alive(self._data) else {}
+        plans: dict[str, dict[str, Any]] = {}
+        # A runner that was killed leaves its last word behind, hence the living ones only.
+        for runner in runner_status.read_living(self._data):
+            plans |= runner.status.plans if runner.status else {}
+        return plans
 
     def _entry(self, key: str) -> dict[str, Any]:
         entry = self._catalog.models[key]

@@ -35,7 +35,7 @@ class StandIn:
         self._lock = ExclusiveLock(runner_status.lock_path(self.spool.layout.data, "cpu"))
         assert self._lock.acquire()
         status = RunnerStatus(pid=os.getpid(), state=RunnerState.BUSY, started_at=timestamp(), updated_at=timestamp())
-        runner_status.write(self.spool.layout.data, self.spool.layout.temporary, status)
+        runner_status.write(self.spool.data, self.spool.temporary, status, "cpu")
 
     def begin(self, job_id: str, step: int = 5) -> Claim:
         """Claim a job and report a step of its first image."""

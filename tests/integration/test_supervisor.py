@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from jobs import runner_status
 from jobs.schema import State
 from runner.worker_process import processors
 from tests.programs import Program, wait_until
@@ -141,6 +143,43 @@ def test_a_second_runner_names_the_first_and_leaves(bare_desk: RunnerDesk) -> No
         assert second.process is not None
         assert second.process.wait(60) == 75
         assert f"process {first.pid}" in second.output()
+
+
+def test_two_runners_with_different_devices_leave_each_other_alone(bare_desk: RunnerDesk) -> None:
+    first_job = bare_desk.submit("slow")
+    with start(bare_desk, device="cuda:0"):
+        worker = bare_desk.worker_pid("cuda:0")
+        bare_desk.wait_for(first_job, State.PROCESSING)
+        with start(bare_desk, device="cuda:1", stall_seconds=1):
+            second = bare_desk.wait_for_status(lambda status: status.pid, "the second runner", "cuda:1")
+            assert bare_desk.wait_for(first_job).attempts == 1
+            time.sleep(1.5)  # longer than the second runner's patience with a worker that an earlier runner left
+            assert is_running(worker)
+            others = [bare_desk.submit("slow") for _ in range(2)]
+            wait_until(
+                lambda: (
+                    {runner.device for runner in runner_status.read_living(bare_desk.data) if _is_drawing(runner)}
+                    == {"cuda:0", "cuda:1"}
+                ),
+                about="both runners to draw",
+            )
+            assert [bare_desk.wait_for(job).attempts for job in others] == [1, 1]
+    stopped = runner_status.read(bare_desk.data, "cuda:1")
+    assert stopped is not None
+    assert (stopped.pid, stopped.state) == (second.pid, "stopped")
+
+
+def test_runners_for_auto_and_cpu_tell_of_themselves_in_files_of_their_own(bare_desk: RunnerDesk) -> None:
+    (bare_desk.data / "runner.json").write_text("{}", encoding="utf-8")  # as an earlier version left it
+    with start(bare_desk, device="auto") as one, start(bare_desk, device="cpu") as other:
+        for device, runner in (("cuda:0", one), ("cpu", other)):
+            bare_desk.wait_for_status(lambda status, pid=runner.pid: status.pid == pid, "its status file", device)
+    names = sorted(path.name for path in bare_desk.data.glob("runner*"))
+    assert names == ["runner.cpu.json", "runner.cuda-0.json"]
+
+
+def _is_drawing(runner: runner_status.Runner) -> bool:
+    return runner.status is not None and runner.status.job_id is not None
 
 
 def test_a_cancelled_job_stops_at_its_next_step(bare_desk: RunnerDesk) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from falcon.testing import TestClient
@@ -33,7 +35,7 @@ def runner(services: Services) -> Iterator[Callable[[RunnerState], None]]:
     def say(state: RunnerState) -> None:
         now = timestamp()
         status = RunnerStatus(pid=1, state=state, step_seconds={"tiny": 0.5}, started_at=now, updated_at=now)
-        runner_status.write(services.settings.data, services.spool.layout.temporary, status)
+        runner_status.write(services.settings.data, services.spool.temporary, status, "cpu")
 
     say(RunnerState.IDLE)
     yield say
@@ -50,13 +52,85 @@ def test_ready_with_a_runner(client: TestClient, runner: Callable[[RunnerState],
     assert answer.json["checks"]["runner"]["state"] == "idle"
 
 
+@contextmanager
+def living(services: Services, device: str, state: RunnerState, **facts: Any) -> Iterator[None]:
+    """A runner for `device` that lives and says what it does."""
+    lock = ExclusiveLock(runner_status.lock_path(services.settings.data, device))
+    assert lock.acquire()
+    now = timestamp()
+    status = RunnerStatus(pid=1, state=state, device=device, started_at=now, updated_at=now, **facts)
+    runner_status.write(services.settings.data, services.spool.temporary, status, device)
+    yield
+    lock.release()
+
+
+def test_ready_while_any_runner_draws(client: TestClient, services: Services) -> None:
+    with (
+        living(services, "cuda:0", RunnerState.PAUSED, message="The disk is nearly full.", job_id="a"),
+        living(services, "cuda:1", RunnerState.IDLE),
+        living(services, "cuda:2", RunnerState.BUSY, job_id="b"),
+    ):
+        answer = client.simulate_get("/health/ready")
+    found = answer.json["checks"]["runner"]
+    assert (answer.status_code, answer.json["message"]) == (200, "Ready.")
+    assert (found["ok"], found["state"], found["device"], found["job_id"]) == (True, "busy", "cuda:2", "b")
+    assert [(look["runner"], look["ok"]) for look in found["runners"]] == [
+        ("cuda:0", False),
+        ("cuda:1", True),
+        ("cuda:2", True),
+    ]
+
+
+def test_not_ready_while_all_runners_are_paused_or_gone(client: TestClient, services: Services) -> None:
+    with living(services, "cuda:1", RunnerState.IDLE):
+        pass
+    with living(services, "cuda:0", RunnerState.PAUSED, message="The disk is nearly full."):
+        answer = client.simulate_get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json["message"] == "The runner is paused. The disk is nearly full."
+    assert [look["runner"] for look in answer.json["checks"]["runner"]["runners"]] == ["cuda:0"]
+
+
+def test_a_runner_that_has_said_nothing_yet_is_starting(client: TestClient, services: Services) -> None:
+    lock = ExclusiveLock(runner_status.lock_path(services.settings.data, "cuda:0"))
+    assert lock.acquire()
+    found = client.simulate_get("/health/ready").json["checks"]["runner"]
+    lock.release()
+    assert (found["ok"], found["state"]) == (True, "starting")
+
+
+def test_metrics_tell_runners_apart(client: TestClient, services: Services) -> None:
+    with (
+        living(services, "cpu", RunnerState.BUSY, step_seconds={"tiny": 3.0}),
+        living(services, "cuda:0", RunnerState.IDLE, step_seconds={"tiny": 0.5}, load_seconds={"far": 7.0}),
+    ):
+        found = metrics(client)
+    assert found["cyberimage_runner_up"][()] == 1
+    assert [labels for labels, value in found["cyberimage_runner_state"].items() if value] == [
+        ("cpu", "busy"),
+        ("cuda:0", "idle"),
+    ]
+    assert found["cyberimage_step_seconds"] == {("cpu", "tiny"): 3.0, ("cuda:0", "tiny"): 0.5}
+    assert found["cyberimage_model_load_seconds"] == {("cuda:0", "far"): 7.0}
+
+
+def test_models_show_the_plans_of_all_runners(client: TestClient, services: Services) -> None:
+    with (
+        living(services, "cuda:0", RunnerState.IDLE, plans={"tiny": {"placement": "resident"}}),
+        living(services, "cuda:1", RunnerState.IDLE, plans={"far": {"placement": "model_offload"}}),
+    ):
+        models = client.simulate_get("/api/models").json["models"]
+    assert models["tiny"]["plan"] == {"placement": "resident"}
+    assert models["far"]["plan"] == {"placement": "model_offload"}
+
+
 def test_models_show_how_they_are_in_memory_while_the_runner_lives(
     client: TestClient, services: Services, runner: Callable[[RunnerState], None]
 ) -> None:
     plan = {"placement": "resident", "compile": "repeated blocks"}
     now = timestamp()
     status = RunnerStatus(pid=1, state=RunnerState.BUSY, plans={"tiny": plan}, started_at=now, updated_at=now)
-    runner_status.write(services.settings.data, services.spool.layout.temporary, status)
+    runner_status.write(services.settings.data, services.spool.temporary, status, "cpu")
     models = client.simulate_get("/api/models").json["models"]
     assert (models["tiny"]["plan"], models["far"]["plan"]) == (plan, None)
 
@@ -64,7 +138,7 @@ def test_models_show_how_they_are_in_memory_while_the_runner_lives(
 def test_models_show_no_plan_of_a_runner_that_was_killed(client: TestClient, services: Services) -> None:
     now = timestamp()
     status = RunnerStatus(pid=1, state=RunnerState.BUSY, plans={"tiny": {}}, started_at=now, updated_at=now)
-    runner_status.write(services.settings.data, services.spool.layout.temporary, status)
+    runner_status.write(services.settings.data, services.spool.temporary, status, "cpu")
     assert client.simulate_get("/api/models").json["models"]["tiny"]["plan"] is None
 
 

@@ -144,10 +144,10 @@ def test_an_image_stays_listed_while_its_interrupted_job_waits(
 
 
 def test_a_job_that_never_started_is_looked_at_without_looking_for_images(
-    client: TestClient, submit: Submit, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, submit: Submit, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = submit(num_images=3)
-    monkeypatch.setattr(parts.store, "sidecar", lambda image_id: pytest.fail(f"looked for {image_id}"))
+    monkeypatch.setattr(services.store, "sidecar", lambda image_id: pytest.fail(f"looked for {image_id}"))
     assert status(client, job_id)["images"] == []
 
 
@@ -202,9 +202,28 @@ def test_eta_of_a_waiting_job_comes_from_the_runners_step_times(
     runner = RunnerStatus(
         pid=os.getpid(), state=RunnerState.IDLE, step_seconds={"tiny": 0.5}, started_at=now, updated_at=now
     )
-    runner_status.write(services.settings.data, services.spool.layout.temporary, runner)
+    runner_status.write(services.settings.data, services.spool.temporary, runner, "cpu")
     submit()
     assert status(client, submit())["eta_seconds"] == 0.5 * 4 * 2
+
+
+def test_eta_takes_the_step_time_of_the_runner_that_has_the_job(
+    client: TestClient, submit: Submit, begin: Begin, services: Services
+) -> None:
+    held = begin(submit())
+    now = timestamp()
+    for device, job_id, seconds in (("cpu", "another", 9.0), ("cuda:0", held.job.id, 0.5)):
+        runner = RunnerStatus(
+            pid=1,
+            state=RunnerState.BUSY,
+            job_id=job_id,
+            step_seconds={"tiny": seconds},
+            started_at=now,
+            updated_at=now,
+        )
+        runner_status.write(services.settings.data, services.spool.temporary, runner, device)
+    assert status(client, held.job.id)["eta_seconds"] == 0.5 * 4
+    held.abandon()
 
 
 def test_nothing_known_gives_no_estimate(client: TestClient, submit: Submit) -> None:

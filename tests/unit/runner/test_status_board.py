@@ -33,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def board(spool: Spool, catalog: Catalog, clock: Clock) -> StatusBoard:
     """A board with a worker that waits."""
-    board = StatusBoard(spool, catalog)
+    board = StatusBoard(spool, catalog, "cpu")
     board.worker_started(1)
     board.take(Ready(device="fake", device_name="a fake device"))
     board.write()
@@ -41,7 +41,7 @@ def board(spool: Spool, catalog: Catalog, clock: Clock) -> StatusBoard:
 
 
 def written(spool: Spool) -> tuple[RunnerState, str | None]:
-    status = runner_status.read(spool.layout.data)
+    status = runner_status.read(spool.data, "cpu")
     assert status is not None
     return status.state, status.job_id
 
