@@ -11,7 +11,7 @@ from typing import Final
 #: Marks a folder as a data directory of ours.
 MARKER: Final = ".cyberimage"
 #: Folders of the spool beside those of the states.
-_FOLDERS: Final = ("incoming", "rejected", "progress", "cancel", "bell", "tmp")
+_FOLDERS: Final = ("incoming", "rejected", "progress", "cancel", "deleted", "bell", "tmp")
 
 
 class Layout:
@@ -28,6 +28,8 @@ class Layout:
         self.rejected = self.spool / "rejected"
         self.progress = self.spool / "progress"
         self.cancel = self.spool / "cancel"
+        #: Marks of images that were deleted while their jobs go on.
+        self.deleted = self.spool / "deleted"
         self.locks = self.spool / "locks"
         #: Drafts, on the file system of everything that is written.
         self.temporary = self.spool / "tmp"

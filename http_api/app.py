@@ -76,7 +76,7 @@ def _add_routes(app: App, services: Services) -> None:
     app.add_route("/api/generate", GenerateResource(services.validator, submitter, proxies))
     app.add_route("/api/status/{job_id}", StatusResource(reader, watcher, renderer))
     app.add_route("/api/get_image/{image_id}", PngResource(services.store))
-    app.add_route("/api/image/{image_id}", ImageResource(services.store))
+    app.add_route("/api/image/{image_id}", ImageResource(services.spool, services.store))
     app.add_route("/api/image/{image_id}/metadata", MetadataResource(services.store))
     app.add_route("/api/image/{image_id}/thumbnail", ThumbnailResource(services.store))
     app.add_route("/api/queue", QueueResource(services.jobs))

@@ -20,6 +20,7 @@ from jobs.errors import LostClaim
 from jobs.ids import is_job_id, timestamp
 from jobs.schema import Job, JobError, Progress, State
 from jobs.spool import Spool
+from jobs.tombstones import Tombstones
 
 #: After so many power cuts during one job they count as attempts: perhaps the job brings the host down.
 MAX_POWER_CUTS: Final = 5
@@ -62,6 +63,10 @@ class Claim:
     def cancel_requested(self) -> bool:
         """Whether somebody asked to cancel this job."""
         return self._spool.cancel_requested(self.job.id)
+
+    def is_deleted(self, image_id: str) -> bool:
+        """Whether somebody deleted this image of the job, so that it must not be drawn again."""
+        return self._spool.tombstones.has(image_id)
 
     def warn(self, text: str) -> None:
         """Add a warning to the job's record, once."""
@@ -237,14 +242,15 @@ def recover_all(spool: Spool, *, max_attempts: int, waits: Sequence[float] = ())
 
 
 def sweep(spool: Spool) -> int:
-    """Remove what processes that were killed left behind: drafts, and locks and progress of ended jobs.
+    """Remove what processes that were killed left behind: drafts, and locks, progress and tombstones of ended jobs.
 
     Answers how many files. Safe at any time: whatever a living process holds is spared.
     """
     removed = files.sweep(spool.layout.temporary)
-    for folder in (spool.layout.locks, spool.layout.progress, spool.layout.cancel):
+    for folder in (spool.layout.locks, spool.layout.progress, spool.layout.cancel, spool.layout.deleted):
         for path in folder.iterdir():
             job_id = path.name.removesuffix(".lock").removesuffix(".json").removesuffix(".webp")
+            job_id = Tombstones.job_of(path.name) if folder == spool.layout.deleted else job_id
             if is_job_id(job_id) and not _is_living(spool, job_id):
                 removed += _sweep_ended(spool, job_id)
     return removed

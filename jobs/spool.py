@@ -26,6 +26,7 @@ from jobs.capacity import Room
 from jobs.errors import CorruptJob, DuplicateJob, JobNotFound
 from jobs.ids import OrderClock, is_job_id, is_order, timestamp
 from jobs.schema import FINAL_STATES, Job, JobError, Progress, State, encode
+from jobs.tombstones import Tombstones
 
 #: Look-ups go the way that jobs move, so a job that moves meanwhile is met again further on.
 _LIFE: Final = (State.PENDING, State.PROCESSING, *FINAL_STATES)
@@ -77,6 +78,7 @@ class Spool:
     ) -> None:
         self.layout = layout
         self.clock = OrderClock(layout.order)
+        self.tombstones = Tombstones(layout.deleted, layout.temporary)
         self.room = Room(Path(layout.state(State.PENDING)), max_pending=max_pending, reserve_bytes=reserve_bytes)
         self._observer = observer
         self._ended: dict[str, State] = {}
@@ -334,13 +336,14 @@ class Spool:
         files.replace(self.layout.preview_of(job_id), webp, self.layout.temporary, durable=False, name="preview")
 
     def forget(self, job_id: str) -> None:
-        """Remove what only a living job needs: progress, preview, and the request to cancel it."""
+        """Remove what only a living job needs: progress, preview, tombstones, and the request to cancel it."""
         for path in (
             self.layout.progress_of(job_id),
             self.layout.preview_of(job_id),
             self.layout.cancel_request(job_id),
         ):
             path.unlink(missing_ok=True)
+        self.tombstones.remove(job_id)
 
     def _changed(self, job: Job, state: State) -> None:
         if self._observer is not None:

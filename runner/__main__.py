@@ -8,12 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from core import log
+from core import files, log
 from core.errors import DataDirectoryError, SettingsError
 from core.locks import ExclusiveLock
 from core.settings import Settings
 from jobs import claims, runner_status
-from core import files
 from jobs.catalog import Catalog
 from jobs.drops.adopter import Adopter
 from jobs.errors import CatalogError

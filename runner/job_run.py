@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from jobs.catalog import Catalog
 from jobs.claims import Claim
 from jobs.ids import timestamp
 from jobs.schema import MAX_SEED, Job, Phase
+from outputs.errors import ImageNotFound
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from runner.messages import Event, Loaded, Loading, WarmingUp
@@ -80,9 +81,22 @@ class JobRun:
             saver.finish()
 
     def _missing(self) -> list[int]:
-        """The numbers of the images that no earlier attempt has committed."""
+        """The numbers of the images that no earlier attempt has committed, without those that were deleted since."""
         numbers = range(1, self._job.effective_settings.num_images + 1)
-        return [number for number in numbers if not self._context.store.is_committed(self._image_id(number))]
+        return [number for number in numbers if not self._is_settled(self._image_id(number))]
+
+    def _is_settled(self, image_id: str) -> bool:
+        # First, since whoever deletes an image writes its tombstone before the image goes.
+        is_committed = self._context.store.is_committed(image_id)
+        return self._stays_deleted(image_id) or is_committed
+
+    def _stays_deleted(self, image_id: str) -> bool:
+        """Whether the image was deleted; if so, remove what is left or was committed since."""
+        if not self._claim.is_deleted(image_id):
+            return False
+        with suppress(ImageNotFound):
+            self._context.store.delete(image_id)
+        return True
 
     def _image_id(self, number: int) -> str:
         return ids.image_id(self._job.order, number)
@@ -144,6 +158,8 @@ class JobRun:
     # --- Images -------------------------------------------------------------------------------
 
     def _saved(self, sidecar: Sidecar) -> None:
+        if self._stays_deleted(sidecar.id):  # a damaged one, drawn again while somebody deleted it
+            return
         logger.info("An image is saved.", extra={"image_id": sidecar.id, "bytes": sidecar.size_bytes})
 
     def _sidecar(self, number: int, drawn: DrawnImage) -> Sidecar:

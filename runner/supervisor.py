@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from core.settings import Settings
-from jobs import runner_status
 from jobs.runner_status import RunnerState
 from jobs.schema import JobError
 from runner.crash_backoff import CrashBackoff

@@ -11,9 +11,8 @@ from core import files
 from core.errors import IndexUnavailable
 from http_api.server.query import Query
 from jobs import runner_status
-from jobs.runner_status import RunnerState
+from jobs.runner_status import Runner, RunnerState
 from service.services import Services
-from jobs.runner_status import Runner
 
 
 class LiveResource:

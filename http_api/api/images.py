@@ -11,7 +11,9 @@ from http_api.api import image_view
 from http_api.server import blocking, file_answer
 from http_api.server.query import Query
 from http_api.server.request_body import refuse_body
+from jobs.spool import Spool
 from outputs import thumbnail
+from outputs.deletion import delete_image
 from outputs.store import ImageStore
 
 #: An image never changes under its id.
@@ -73,12 +75,13 @@ class MetadataResource:
 class ImageResource:
     """`DELETE /api/image/<image_id>`."""
 
-    def __init__(self, store: ImageStore) -> None:
+    def __init__(self, spool: Spool, store: ImageStore) -> None:
+        self._spool = spool
         self._store = store
 
     def on_delete(self, req: Request, resp: Response, image_id: str) -> None:
         """Remove the image; its job stays."""
         Query(req)
         refuse_body(req)
-        blocking.run(lambda: self._store.delete(image_id))
+        blocking.run(lambda: delete_image(self._spool, self._store, image_id))
         resp.media = {"status": "success", "message": "Image deleted successfully"}

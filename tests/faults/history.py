@@ -84,8 +84,8 @@ def _lost(spool: Spool, history: History) -> Iterator[str]:
 
 
 def _broken_images(spool: Spool, history: History) -> Iterator[str]:
-    """P2 and P3: committed images are whole, stay, and are not drawn again; deleted ones are gone."""
-    store = ImageStore(spool.layout)
+    """P2 and P3: committed images are whole, stay, and are not drawn again; deleted ones are gone and stay so."""
+    store = ImageStore(spool.outputs, spool.temporary)
     deleted = history.about("deleted")
     for image in deleted:
         try:
@@ -97,13 +97,15 @@ def _broken_images(spool: Spool, history: History) -> Iterator[str]:
         if not store.is_committed(path.stem):
             yield f"{path.stem} has a sidecar and no whole PNG"
     for image in history.about("committed"):
-        maybe_deleted = image.endswith("_1") and _job_of(spool, image) == "one"
+        maybe_deleted = (_job_of(spool, image), int(image[-1])) in scenario.DELETED
         if not maybe_deleted and not store.is_committed(image):
             yield f"{image} was committed and is gone"
     for place, line in enumerate(history.lines):
         word, image, *_ = line.split()
         if word == "drawing" and f"committed {image}" in history.lines[:place]:
             yield f"{image} was drawn again after its commit"
+        if word == "drawing" and f"deleted {image}" in history.lines[:place]:
+            yield f"{image} was drawn again after it was deleted"
 
 
 def _job_of(spool: Spool, image: str) -> str | None:
@@ -160,6 +162,7 @@ def _unfinished(spool: Spool, history: History) -> Iterator[str]:
         "named": "completed",
         "bad-luck": "failed",
         "regret": "cancelled",
+        "pruned": "completed",
     }
     for job_id, state in expected.items():
         if places.get(job_id) != [State(state)]:
@@ -173,15 +176,15 @@ def _unfinished(spool: Spool, history: History) -> Iterator[str]:
             yield f"{job.id} counts {job.attempts} attempts and began {begun}"
         if job.outcome == "completed":
             yield from _missing_images(store, job)
-    for folder in ("tmp", "locks", "progress", "cancel", "incoming"):
-        if left := sorted(path.name for path in (spool.layout.spool / folder).iterdir()):
+    for folder in ("tmp", "locks", "progress", "cancel", "deleted", "incoming"):
+        if left := sorted(path.name for path in (spool.root / folder).iterdir()):
             yield f"{folder}/ is not empty: {left}"
 
 
 def _missing_images(store: ImageStore, job: Job) -> Iterator[str]:
     for number in range(1, job.effective_settings.num_images + 1):
         image = ids.image_id(job.order, number)
-        if (job.id, number) == ("one", 1):
+        if (job.id, number) in scenario.DELETED:
             if store.sidecar_path(image).exists():
                 yield f"{image} was not deleted"
         elif not store.is_committed(image) or digest(files.read(store.path(image))) != digest(scenario.picture(image)):

@@ -1,6 +1,7 @@
 """A small life of the spool, made to be interrupted anywhere: run it again and it goes on where it was.
 
-It submits, adopts, claims, works, commits, finishes, fails, cancels, puts back and deletes, with the real
+It submits, adopts, claims, works, commits, finishes, fails, cancels, puts back and deletes (also while the job
+of the image goes on), with the real
 protocol and a scripted stand-in for the pipeline. What it may rely on it tells through `Tell`, so that
 the history checker knows what was acknowledged before the crash.
 """
@@ -22,8 +23,9 @@ from jobs.errors import DuplicateJob
 from jobs.ids import is_order, timestamp
 from jobs.pending import PendingQueue
 from jobs.requests import RequestValidator
-from jobs.schema import JobError, Phase, Progress, State
+from jobs.schema import MAX_IMAGES, JobError, Phase, Progress, State
 from jobs.spool import Spool
+from outputs.deletion import delete_image
 from outputs.errors import ImageNotFound
 from outputs.store import ImageStore
 from tests.sidecars import sidecar_of
@@ -31,7 +33,10 @@ from tests.sidecars import sidecar_of
 Tell = Callable[[str], None]
 
 #: The ids of the jobs of one life, and the ones that are dropped as files.
-SUBMITTED = ("one", "two", "bad-luck", "regret")
+SUBMITTED = ("one", "two", "bad-luck", "regret", "pruned")
+IMAGES = {"one": 2, "pruned": 3}
+#: Job and number of the images that are deleted: of a job that has ended, and of one that is interrupted after it.
+DELETED = (("one", 1), ("pruned", 1))
 DROPPED = {
     "named.json": b'{"id": "named", "model_id": "tiny", "prompt": "dropped"}',
     "nameless.json": b'{"model_id": "tiny", "prompt": "nameless"}',
@@ -87,8 +92,8 @@ class Life:
 
     def _submit(self) -> None:
         for job_id in SUBMITTED:
-            number = 2 if job_id == "one" else 1
-            body = json.dumps({"model_id": "tiny", "prompt": job_id, "settings": {"num_images": number}})
+            settings = {"num_images": IMAGES.get(job_id, 1)}
+            body = json.dumps({"model_id": "tiny", "prompt": job_id, "settings": settings})
             request = self._validator.generate(body.encode())
             order = self.spool.clock.issue()
             try:
@@ -135,16 +140,22 @@ class Life:
             held.warn("put back once")
             held.put_back(return_attempt=True)
             return
+        elif held.job.id == "pruned" and not any("put back" in text for text in held.job.warnings):
+            self._draw(held, last=2)
+            self._delete("pruned", 1)
+            held.warn("put back once")
+            held.put_back(return_attempt=True)
+            return
         else:
             self._draw(held)
             held.complete()
         self._tell(f"finished {held.job.id}")
 
-    def _draw(self, held: Claim) -> None:
+    def _draw(self, held: Claim, last: int = MAX_IMAGES) -> None:
         job = held.job
-        for number in range(1, job.effective_settings.num_images + 1):
+        for number in range(1, min(last, job.effective_settings.num_images) + 1):
             image = ids.image_id(job.order, number)
-            if self.store.is_committed(image):
+            if self.store.is_committed(image) or held.is_deleted(image):
                 continue
             self._tell(f"drawing {image}")
             progress = Progress(phase=Phase.GENERATING, attempt=job.attempts, total_steps=1, updated_at=timestamp())
@@ -157,7 +168,7 @@ class Life:
         order = self.spool.find(job_id)[1].order
         image = ids.image_id(order, number)
         with suppress(ImageNotFound):  # deleted before
-            self.store.delete(image)
+            delete_image(self.spool, self.store, image)
         self._tell(f"deleted {image}")
 
 

@@ -19,7 +19,7 @@ from tests.faults.table import record
 
 #: What the issue asks to be covered.
 STEPS = ["submit", "adopt", "reject", "reason", "claim", "attempt", "progress", "image", "sidecar", "final", "put_back"]
-STEPS += ["final.move", "cancel", "delete", "recover", "rewrite"]
+STEPS += ["final.move", "cancel", "tombstone", "delete", "recover", "rewrite"]
 
 
 def fresh(folder: Path) -> Path:
@@ -134,9 +134,14 @@ def forget_before_storing() -> None:
     Spool.submit_named = remove_first  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("sabotage", [write_in_place, forget_before_storing])
+def delete_without_a_tombstone() -> None:
+    """Take what is not there for what was not drawn yet."""
+    scenario.delete_image = lambda _spool, store, image: store.delete(image)
+
+
+@pytest.mark.parametrize("sabotage", [write_in_place, forget_before_storing, delete_without_a_tombstone])
 def test_the_harness_sees_a_broken_protocol(sabotage: Prepare, fast_path: Path, scripted: RequestValidator) -> None:
-    assert any(violations_of(fast_path, scripted, crash_at, sabotage) for crash_at in range(1, 60))
+    assert any(violations_of(fast_path, scripted, crash_at, sabotage) for crash_at in range(60))
 
 
 def violations_of(folder: Path, scripted: RequestValidator, crash_at: int, sabotage: Prepare) -> list[str]:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from jobs import runner_status
+from jobs.ids import image_id
 from jobs.schema import State
+from outputs.deletion import delete_image
 from runner.worker_process import processors
 from tests.programs import Program, wait_until
 from tests.runner_desk import RunnerDesk, is_running
@@ -90,6 +92,24 @@ def test_sigterm_puts_the_job_back_with_its_attempt(bare_desk: RunnerDesk) -> No
         assert runner.end(signal.SIGTERM) == 0
     assert (bare_desk.state(job), bare_desk.stored(job).attempts) == (State.PENDING, 0)
     assert not is_running(worker)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_an_image_that_was_deleted_stays_deleted_however_its_job_goes_on(bare_desk: RunnerDesk, end: int) -> None:
+    job = bare_desk.submit("linger", num_images=3)
+    images = [image_id(job.order, number) for number in (1, 2, 3)]
+    with start(bare_desk) as runner:
+        wait_until(lambda: bare_desk.store.sidecar_path(images[0]).exists(), about="the first image")
+        delete_image(bare_desk.spool, bare_desk.store, images[0])
+        if end == signal.SIGTERM:
+            runner.end(signal.SIGTERM)
+        else:
+            bare_desk.kill_worker()
+            assert bare_desk.wait_for(job).attempts == 2
+    with start(bare_desk):
+        bare_desk.wait_for(job, State.COMPLETED)
+    assert [found.id for found in bare_desk.store.images_of(job)] == images[1:]
+    assert not list((bare_desk.spool.root / "deleted").iterdir())
 
 
 def test_a_worker_that_does_not_stop_is_killed(bare_desk: RunnerDesk) -> None:

@@ -9,6 +9,7 @@ import pytest
 from falcon.testing import TestClient
 
 from jobs.claims import Claim
+from jobs.ids import image_id
 from outputs.sidecar import Sidecar
 from service.services import Services
 
@@ -64,6 +65,47 @@ def test_metadata_have_the_keys_of_the_spec_and_more(client: TestClient, image: 
     assert answer.keys() >= METADATA_OF_THE_SPEC | {"seed", "duration_seconds", "sha256", "file_path", "job_id"}
     assert answer["generation_time"] == 1_700_000_000.5
     assert answer["settings"]["num_inference_steps"] == 4
+
+
+def test_an_image_of_a_running_job_is_marked_before_it_goes(
+    client: TestClient, services: Services, submit: Submit, begin: Begin, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = begin(submit(num_images=2))
+    image = draw(held.job, 1, PNG)
+    delete, marked = services.store.delete, []
+    monkeypatch.setattr(services.store, "delete", lambda found: (marked.append(held.is_deleted(found)), delete(found)))
+    assert client.simulate_delete(f"/api/image/{image.id}").status_code == 200
+    assert marked == [True]
+    held.put_back(return_attempt=True)
+    again = begin(held.job.id)
+    assert again.is_deleted(image.id)
+    again.complete()
+    assert not list((services.spool.root / "deleted").iterdir())
+
+
+def test_an_image_that_is_not_drawn_yet_is_not_marked(
+    client: TestClient, services: Services, submit: Submit, begin: Begin
+) -> None:
+    held = begin(submit())
+    assert client.simulate_delete(f"/api/image/{image_id(held.job.order, 1)}").status_code == 404
+    assert not list((services.spool.root / "deleted").iterdir())
+    held.abandon()
+
+
+def test_an_image_of_an_ended_job_needs_no_mark(client: TestClient, services: Services, image: Sidecar) -> None:
+    assert client.simulate_delete(f"/api/image/{image.id}").status_code == 200
+    assert not list((services.spool.root / "deleted").iterdir())
+
+
+def test_a_damaged_image_of_a_running_job_stays_deleted_too(
+    client: TestClient, services: Services, submit: Submit, begin: Begin, draw: Draw
+) -> None:
+    held = begin(submit())
+    image = draw(held.job, 1, PNG)
+    services.store.sidecar_path(image.id).write_bytes(b"{")
+    assert client.simulate_delete(f"/api/image/{image.id}").status_code == 200
+    assert held.is_deleted(image.id)
+    held.complete()
 
 
 def test_a_deleted_image_is_gone_everywhere(client: TestClient, image: Sidecar, services: Services) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from jobs.claims import claim, recover_all
+from jobs.claims import claim, recover_all, sweep
 from jobs.errors import DuplicateJob, LostClaim
+from jobs.ids import image_id
 from jobs.pending import PendingQueue
 from jobs.schema import Job, JobError, State
 from jobs.spool import Spool
@@ -40,6 +41,21 @@ def test_an_abandoned_job_goes_back_until_its_attempts_are_used_up(spool: Spool,
         assert recover_all(spool, max_attempts=3) == (1 if attempt < 3 else 0)
     state, stored = spool.find(job.id)
     assert (state, stored.error and stored.error.type) == (State.FAILED, "runner_died")
+
+
+def test_the_sweep_removes_the_tombstones_of_ended_jobs_only(spool: Spool, new_job: NewJob) -> None:
+    living, ended = new_job("living"), new_job("ended")
+    for job in (living, ended):
+        spool.submit_named(job)
+    spool.cancel("ended")
+    images = [image_id(job.order, 1) for job in (living, ended)]
+    for image, job_id in zip(images, ("living", "ended"), strict=True):
+        spool.tombstones.put(image, job_id)
+        spool.tombstones.put(image, job_id)
+    spool.tombstones.put(image_id(spool.clock.issue(), 1), "removed-by-hand")
+    assert sweep(spool) == 2
+    assert [spool.tombstones.has(image) for image in images] == [True, False]
+    assert [path.name for path in (spool.root / "deleted").iterdir()] == [f"{images[0]}.living"]
 
 
 def test_recovery_never_touches_a_held_job(spool: Spool, new_job: NewJob) -> None:

@@ -14,9 +14,12 @@ from PIL import Image, ImageOps
 from engine.local.devices import Device
 from engine.local.pipelines import Pipelines
 from jobs.catalog import Speed
+from jobs.ids import image_id
 from jobs.schema import Job, State
+from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from runner.messages import Ended, Leaving, Loaded, Loading, Stepped, WarmingUp
+from tests.sidecars import sidecar_of
 from tests.unit.conftest import Bench
 
 
@@ -99,6 +102,41 @@ def test_a_later_attempt_keeps_what_is_committed(bench: Bench) -> None:
     kept, made = bench.desk.store.images_of(redo)
     assert kept == first
     assert (made.attempt, made.sha256 != second.sha256, made.seed) == (2, True, second.seed)
+
+
+@pytest.mark.parametrize("left", [0, 1], ids=["deleted", "about to be deleted"])
+def test_a_later_attempt_does_not_draw_what_was_deleted(bench: Bench, left: int) -> None:
+    job = bench.desk.submit("a castle", num_images=2)
+    first = image_id(job.order, 1)
+    if left:  # killed after the tombstone was written
+        bench.desk.store.commit(b"png", sidecar_of(job, 1, b"png"))
+    bench.desk.spool.tombstones.put(first, job.id)
+    bench.run(job)
+    assert bench.desk.state(job) is State.COMPLETED
+    assert [sidecar.image_number for sidecar in bench.desk.store.images_of(job)] == [2]
+    assert not bench.desk.store.path(first).exists()
+
+
+def test_a_job_whose_images_are_all_deleted_completes_without_a_model(bench: Bench) -> None:
+    job = bench.desk.submit("a castle")
+    bench.desk.spool.tombstones.put(image_id(job.order, 1), job.id)
+    bench.run(job)
+    assert bench.desk.state(job) is State.COMPLETED
+    assert bench.channel.of(Loading) == []
+
+
+def test_an_image_that_is_deleted_while_it_is_committed_goes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = bench.desk.submit("a castle", num_images=2)
+    commit = bench.desk.store.commit
+
+    def commit_meanwhile(png: bytes, sidecar: Sidecar) -> None:
+        if sidecar.image_number == 1:
+            bench.desk.spool.tombstones.put(sidecar.id, job.id)
+        commit(png, sidecar)
+
+    monkeypatch.setattr(bench.desk.store, "commit", commit_meanwhile)
+    bench.run(job)
+    assert [sidecar.image_number for sidecar in bench.desk.store.images_of(job)] == [2]
 
 
 def test_progress_names_every_phase_and_ends_at_the_last_step(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
