@@ -67,6 +67,10 @@ class OrderClock:
             os.pwrite(descriptor, tick.to_bytes(8, "big"), 0)
         return _order_from_tick(tick)
 
+    def bound(self, seconds: float = 0.0) -> str:
+        """An order as one issued `seconds` from now would be; to compare with, never issued."""
+        return _order_from_tick((self._now() + int(seconds * 1e9)) * _TICKS_PER_MILLISECOND // 1_000_000)
+
     def never_before(self, order: str) -> None:
         """Make later orders sort after `order`; called at start, since the counter is not synced."""
         floor = _tick_of(order)

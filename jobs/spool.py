@@ -25,6 +25,7 @@ from core.layout import Layout
 from jobs.capacity import Room
 from jobs.errors import CorruptJob, DuplicateJob, JobNotFound
 from jobs.ids import OrderClock, is_job_id, is_order, timestamp
+from jobs.latest_order import latest_order
 from jobs.schema import FINAL_STATES, Job, JobError, Progress, State, encode
 from jobs.tombstones import Tombstones
 
@@ -93,15 +94,9 @@ class Spool:
 
     def _restore_clock(self) -> None:
         """Make new orders sort after all that are known: a power cut may have set the unsynced counter back."""
-        latest = ""
-        for state in State:
-            with os.scandir(self.layout.state(state)) as entries:
-                for entry in entries:
-                    # Compared first: every start comes here, and few of a million names are greater than all before.
-                    if entry.name > latest and entry.name.endswith(".json") and is_order(entry.name[:-5]):
-                        latest = entry.name
-        if latest:
-            self.clock.never_before(latest[:-5])
+        latest = latest_order([self.layout.state(state) for state in State], self.clock)
+        if latest is not None:
+            self.clock.never_before(latest)
 
     # --- Paths --------------------------------------------------------------------------------
 
