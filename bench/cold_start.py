@@ -98,12 +98,12 @@ class Desk:
 
     def has_no_worker(self) -> bool:
         """Whether the runner lives and waits without a worker process."""
-        runners = runner_status.read_living(self.spool.layout.data)
+        runners = runner_status.read_living(self.spool.layout)
         return any(at.status and at.status.state is RunnerState.IDLE and at.status.worker_pid is None for at in runners)
 
     def has_worker(self) -> bool:
         """Whether there is a worker process."""
-        runners = runner_status.read_living(self.spool.layout.data)
+        runners = runner_status.read_living(self.spool.layout)
         return any(at.status and at.status.worker_pid is not None for at in runners)
 
     def has_reached(self, job: Job, phase: Phase, step: int = 0) -> bool:

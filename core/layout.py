@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -90,9 +91,13 @@ class Layout:
         """Held by the runner of a device while it lives; no job id can have this name."""
         return self.locks / f"runner.{_file_name(device)}.lock"
 
-    def runner_locks(self) -> list[Path]:
-        """The locks of all runners that ever ran here."""
-        return sorted(self.locks.glob("runner.*.lock"))
+    def runner_status(self, device: str) -> Path:
+        """What the runner of a device does; see `jobs.runner_status`."""
+        return self.data / f"runner.{_file_name(device)}.json"
+
+    def runners(self) -> tuple[set[str], set[str]]:
+        """The devices for which there are locks of runners, and those for which there are status files."""
+        return _devices(self.locks, ".lock"), _devices(self.data, ".json")
 
     def device_lock(self, device: str) -> Path:
         """Held by the worker that owns a device."""
@@ -102,3 +107,14 @@ class Layout:
 def _file_name(device: str) -> str:
     """A device's name, `cuda:0`, as it may stand in a file's name."""
     return device.replace(":", "-")
+
+
+def _devices(folder: Path, ending: str) -> set[str]:
+    """The devices that the names of the runners' files in a folder tell."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return set()
+    own = (name for name in names if name.startswith("runner.") and name.endswith(ending))
+    stems = (name.removeprefix("runner.").removesuffix(ending) for name in own)
+    return {stem.replace("-", ":") for stem in stems if stem and stem != ending.removeprefix(".")}

@@ -72,7 +72,7 @@ def _add_routes(app: App, services: Services) -> None:
     watcher = JobWatcher(services.spool, reader, stopping.is_stopping)
     renderer = StatusRenderer()
     submitter, proxies = Submitter(services), services.settings.trusted_proxies
-    app.add_route("/api/models", ModelResource(services.catalog, services.settings.data))
+    app.add_route("/api/models", ModelResource(services.catalog, services.layout))
     app.add_route("/api/generate", GenerateResource(services.validator, submitter, proxies))
     app.add_route("/api/status/{job_id}", StatusResource(reader, watcher, renderer))
     app.add_route("/api/get_image/{image_id}", PngResource(services.store))

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from jobs import files
+from core import files
 from jobs.ids import OrderClock, is_order
 
 logger = logging.getLogger(__name__)

@@ -7,20 +7,18 @@ synced. Whether a runner lives is not read from here but from its lock, which no
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from core import files
+from core.layout import Layout
 from core.locks import is_locked
 from jobs.schema import encode
 
 HEARTBEAT_SECONDS: Final = 5.0
-_PREFIX: Final = "runner."
 
 
 class RunnerState(StrEnum):
@@ -75,53 +73,26 @@ class Runner(NamedTuple):
     status: RunnerStatus | None
 
 
-def write(data: Path, temporary: Path, status: RunnerStatus, device: str) -> None:
+def write(layout: Layout, status: RunnerStatus, device: str) -> None:
     """Replace the status file of the runner for `device`; raises OSError."""
-    files.replace(_path(data, device), encode(status), temporary, durable=False, name="runner_status")
+    files.replace(layout.runner_status(device), encode(status), layout.temporary, durable=False, name="runner_status")
 
 
-def read(data: Path, device: str) -> RunnerStatus | None:
+def read(layout: Layout, device: str) -> RunnerStatus | None:
     """The last status that a runner for `device` wrote; None if there is none that can be read."""
     try:
-        return msgspec.json.decode(files.read(_path(data, device)), type=RunnerStatus)
+        return msgspec.json.decode(files.read(layout.runner_status(device)), type=RunnerStatus)
     except (OSError, ValueError):
         return None
 
 
-def read_all(data: Path) -> list[Runner]:
+def read_all(layout: Layout) -> list[Runner]:
     """Every runner that lives or has left a status file, sorted by device."""
-    living = {device for device in _devices(_locks(data), ".lock") if is_locked(lock_path(data, device))}
-    devices = sorted(living.union(_devices(data, ".json")))
-    return [Runner(device, device in living, read(data, device)) for device in devices]
+    locked, known = layout.runners()
+    living = {device for device in locked if is_locked(layout.runner_lock(device))}
+    return [Runner(device, device in living, read(layout, device)) for device in sorted(living | known)]
 
 
-def read_living(data: Path) -> list[Runner]:
+def read_living(layout: Layout) -> list[Runner]:
     """The runners that live, sorted by device."""
-    return [runner for runner in read_all(data) if runner.is_alive]
-
-
-def lock_path(data: Path, device: str) -> Path:
-    """The lock that a runner for `device` holds while it lives; no job id can have this name."""
-    return _locks(data) / f"{_PREFIX}{device.replace(':', '-')}.lock"
-
-
-def _path(data: Path, device: str) -> Path:
-    return data / f"{_PREFIX}{device.replace(':', '-')}.json"
-
-
-def _locks(data: Path) -> Path:
-    return data / "spool" / "locks"
-
-
-def _devices(folder: Path, ending: str) -> list[str]:
-    """The devices that the names of the runners' files in a folder tell."""
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    stems = [name.removeprefix(_PREFIX).removesuffix(ending) for name in names if _belongs_to_runner(name, ending)]
-    return [stem.replace("-", ":") for stem in stems]
-
-
-def _belongs_to_runner(name: str, ending: str) -> bool:
-    return name.startswith(_PREFIX) and name.endswith(ending) and len(name) > len(_PREFIX) + len(ending)
+    return [runner for runner in read_all(layout) if runner.is_alive]

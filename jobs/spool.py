@@ -24,7 +24,7 @@ from core.failpoints import point
 from core.layout import Layout
 from jobs.capacity import Room
 from jobs.errors import CorruptJob, DuplicateJob, JobNotFound
-from jobs.ids import OrderClock, is_job_id, is_order, timestamp
+from jobs.ids import OrderClock, is_job_id, timestamp
 from jobs.latest_order import latest_order
 from jobs.schema import FINAL_STATES, Job, JobError, Progress, State, encode
 from jobs.tombstones import Tombstones

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from jobs import files
+from core import files
 
 
 class Tombstones:

@@ -10,6 +10,7 @@ from typing import Final
 
 from core import files, log
 from core.errors import DataDirectoryError, SettingsError
+from core.layout import Layout
 from core.locks import ExclusiveLock
 from core.settings import Settings
 from jobs import claims, runner_status
@@ -47,7 +48,7 @@ def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
         sys.stderr.write(f"{error}\n")
         return EX_CONFIG
     device = _device_key(settings.device)
-    lock = ExclusiveLock(runner_status.lock_path(settings.data, device))
+    lock = ExclusiveLock(data.layout.runner_lock(device))
     if not lock.acquire(timeout=0.5):
         sys.stderr.write(f"{_already_running(settings, device)}\n")
         return EX_TEMPFAIL
@@ -65,7 +66,7 @@ def _device_key(device: str) -> str:
 
 
 def _already_running(settings: Settings, device: str) -> str:
-    status = runner_status.read(settings.data, device)
+    status = runner_status.read(Layout(settings.data), device)
     holder = f"process {status.pid}" if status else "another process"
     return f"A runner for this device already works on {settings.data}: {holder}."
 

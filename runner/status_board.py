@@ -48,7 +48,7 @@ class StatusBoard:
 
     def last_words(self) -> RunnerStatus | None:
         """What this runner, or an earlier one for its device, wrote last."""
-        return runner_status.read(self._spool.data, self._runner_device)
+        return runner_status.read(self._spool.layout, self._runner_device)
 
     def worker_started(self, pid: int) -> None:
         """A worker process has begun."""
@@ -127,7 +127,7 @@ class StatusBoard:
             return
         self._written, self._written_at = facts, now
         try:
-            runner_status.write(self._spool.data, self._spool.temporary, self._status(), self._runner_device)
+            runner_status.write(self._spool.layout, self._status(), self._runner_device)
         except OSError as error:
             logger.warning("The status file could not be written: %s", error)
 

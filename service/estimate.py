@@ -73,7 +73,7 @@ class Estimator:
         """What the living runners say; the last words of the others, while none lives."""
         moment, statuses = self._runners
         if abs(self._now() - moment) > _FRESH:
-            runners = runner_status.read_all(self._services.settings.data)
+            runners = runner_status.read_all(self._services.layout)
             living = [runner for runner in runners if runner.is_alive]
             statuses = [runner.status for runner in living or runners if runner.status is not None]
             self._runners = (self._now(), statuses)

@@ -39,7 +39,7 @@ class SnapshotReader:
         return replace(found, stalled=is_stalled, eta=None) if is_stalled else found
 
     def _complete(self, job: Job, state: State) -> JobSnapshot:
-        images, warnings = self._images(job) if state is not State.PENDING or job.attempts else ([], [])
+        images, warnings = self._images(job) if state is not State.PENDING or job.started_at else ([], [])
         found = JobSnapshot(
             job=job,
             state=state,

@@ -18,6 +18,7 @@ from pathlib import Path
 from jobs.locks import ExclusiveLock
 from jobs.settings import Settings
 
+from core.layout import Layout
 from jobs.claims import Claim, claim
 from jobs.ids import image_id, timestamp
 from jobs.schema import Phase, Progress
@@ -37,8 +38,8 @@ class FakeWorker:
         self.channel = WorkerChannel(self.stop.request)
         settings = Settings.from_environment()
         self.device = settings.device
-        self.spool = Spool(settings.data)
-        self.store = ImageStore(self.spool.outputs, self.spool.temporary)
+        self.spool = Spool(Layout(settings.data))
+        self.store = ImageStore(self.spool.layout)
         signal.signal(signal.SIGTERM, lambda *_: self.channel.stop())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -46,7 +47,7 @@ class FakeWorker:
         """Work until told to stop."""
         if os.environ.get("TEST_WORKER_BROKEN"):
             sys.exit(1)
-        lock = ExclusiveLock(self.spool.root / "locks" / f"device.fake.{self.device.replace(':', '-')}.lock")
+        lock = ExclusiveLock(self.spool.layout.spool / "locks" / f"device.fake.{self.device.replace(':', '-')}.lock")
         while not lock.acquire(timeout=0.05):
             if self.stop.is_requested:
                 return

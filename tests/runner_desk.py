@@ -116,7 +116,7 @@ class RunnerDesk:
         """Wait until a runner's status file fulfils a condition; answers it."""
 
         def fulfilled() -> RunnerStatus | None:
-            status = runner_status.read(self.data, device)
+            status = runner_status.read(self.spool.layout, device)
             return status if status is not None and condition(status) else None
 
         status = wait_until(fulfilled, PATIENCE, about)

@@ -75,7 +75,7 @@ class ReadyResource:
 
     def _runner(self) -> dict[str, Any]:
         """The runner that is most able to draw (the busy one, if there is one), and all that live."""
-        runners = [_look(runner) for runner in runner_status.read_living(self._services.settings.data)]
+        runners = [_look(runner) for runner in runner_status.read_living(self._services.layout)]
         if not runners:
             message = "No runner is running; jobs wait until one is started."
             return {"ok": False, "message": message, "state": RunnerState.STOPPED.value, "runners": []}

@@ -13,8 +13,8 @@ from http_api.server.query import Query
 from http_api.server.request_body import refuse_body
 from jobs.spool import Spool
 from outputs import thumbnail
-from outputs.deletion import delete_image
 from outputs.store import ImageStore
+from service.deletion import delete_image
 
 #: An image never changes under its id.
 _FOR_EVER = "private, max-age=31536000, immutable"

@@ -79,7 +79,7 @@ class _Figures(Collector):
         yield limited
 
     def _of_runner(self) -> Iterator[Metric]:
-        runners = runner_status.read_all(self._services.settings.data)
+        runners = runner_status.read_all(self._services.layout)
         up = any(runner.is_alive for runner in runners)
         yield GaugeMetricFamily("cyberimage_runner_up", "Whether a runner lives.", value=up)
         labels = ["device", "state"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from falcon import Request, Response
 
+from core.layout import Layout
 from http_api.server.query import Query
 from jobs import runner_status
 from jobs.catalog import Catalog
@@ -16,9 +16,9 @@ from jobs.catalog import Catalog
 class ModelResource:
     """Which models there are, what they can do, whether their weights are here, and how those in memory were loaded."""
 
-    def __init__(self, catalog: Catalog, data: Path) -> None:
+    def __init__(self, catalog: Catalog, layout: Layout) -> None:
         self._catalog = catalog
-        self._data = data
+        self._layout = layout
 
     def on_get(self, req: Request, resp: Response) -> None:
         """All models by key, and the default."""
@@ -35,7 +35,7 @@ class ModelResource:
         """How the models that are in memory were made to fit and fast."""
         plans: dict[str, dict[str, Any]] = {}
         # A runner that was killed leaves its last word behind, hence the living ones only.
-        for runner in runner_status.read_living(self._data):
+        for runner in runner_status.read_living(self._layout):
             plans |= runner.status.plans if runner.status else {}
         return plans
 

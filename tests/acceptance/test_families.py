@@ -264,5 +264,5 @@ def test_a_bad_folder_gets_one_sentence_and_the_worker_goes_on(service: Service,
 
 def worker_pid(service: Service) -> int | None:
     """The process that draws."""
-    status = runner_status.read(service.data, "cpu")
+    status = runner_status.read(Layout(service.data), "cpu")
     return status.worker_pid if status else None

@@ -32,10 +32,10 @@ class StandIn:
 
     def appear(self) -> None:
         """Be taken for a living runner that is busy, for as long as this process lives."""
-        self._lock = ExclusiveLock(runner_status.lock_path(self.spool.layout.data, "cpu"))
+        self._lock = ExclusiveLock(self.spool.layout.runner_lock("cpu"))
         assert self._lock.acquire()
         status = RunnerStatus(pid=os.getpid(), state=RunnerState.BUSY, started_at=timestamp(), updated_at=timestamp())
-        runner_status.write(self.spool.data, self.spool.temporary, status, "cpu")
+        runner_status.write(self.spool.layout, status, "cpu")
 
     def begin(self, job_id: str, step: int = 5) -> Claim:
         """Claim a job and report a step of its first image."""

@@ -85,7 +85,7 @@ def _lost(spool: Spool, history: History) -> Iterator[str]:
 
 def _broken_images(spool: Spool, history: History) -> Iterator[str]:
     """P2 and P3: committed images are whole, stay, and are not drawn again; deleted ones are gone and stay so."""
-    store = ImageStore(spool.outputs, spool.temporary)
+    store = ImageStore(spool.layout)
     deleted = history.about("deleted")
     for image in deleted:
         try:
@@ -177,7 +177,7 @@ def _unfinished(spool: Spool, history: History) -> Iterator[str]:
         if job.outcome == "completed":
             yield from _missing_images(store, job)
     for folder in ("tmp", "locks", "progress", "cancel", "deleted", "incoming"):
-        if left := sorted(path.name for path in (spool.root / folder).iterdir()):
+        if left := sorted(path.name for path in (spool.layout.spool / folder).iterdir()):
             yield f"{folder}/ is not empty: {left}"
 
 

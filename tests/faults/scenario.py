@@ -25,9 +25,9 @@ from jobs.pending import PendingQueue
 from jobs.requests import RequestValidator
 from jobs.schema import MAX_IMAGES, JobError, Phase, Progress, State
 from jobs.spool import Spool
-from outputs.deletion import delete_image
 from outputs.errors import ImageNotFound
 from outputs.store import ImageStore
+from service.deletion import delete_image
 from tests.sidecars import sidecar_of
 
 Tell = Callable[[str], None]

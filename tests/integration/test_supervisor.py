@@ -14,8 +14,8 @@ import pytest
 from jobs import runner_status
 from jobs.ids import image_id
 from jobs.schema import State
-from outputs.deletion import delete_image
 from runner.worker_process import processors
+from service.deletion import delete_image
 from tests.programs import Program, wait_until
 from tests.runner_desk import RunnerDesk, is_running
 
@@ -109,7 +109,7 @@ def test_an_image_that_was_deleted_stays_deleted_however_its_job_goes_on(bare_de
     with start(bare_desk):
         bare_desk.wait_for(job, State.COMPLETED)
     assert [found.id for found in bare_desk.store.images_of(job)] == images[1:]
-    assert not list((bare_desk.spool.root / "deleted").iterdir())
+    assert not list((bare_desk.spool.layout.spool / "deleted").iterdir())
 
 
 def test_a_worker_that_does_not_stop_is_killed(bare_desk: RunnerDesk) -> None:
@@ -178,13 +178,17 @@ def test_two_runners_with_different_devices_leave_each_other_alone(bare_desk: Ru
             others = [bare_desk.submit("slow") for _ in range(2)]
             wait_until(
                 lambda: (
-                    {runner.device for runner in runner_status.read_living(bare_desk.data) if _is_drawing(runner)}
+                    {
+                        runner.device
+                        for runner in runner_status.read_living(bare_desk.spool.layout)
+                        if _is_drawing(runner)
+                    }
                     == {"cuda:0", "cuda:1"}
                 ),
                 about="both runners to draw",
             )
             assert [bare_desk.wait_for(job).attempts for job in others] == [1, 1]
-    stopped = runner_status.read(bare_desk.data, "cuda:1")
+    stopped = runner_status.read(bare_desk.spool.layout, "cuda:1")
     assert stopped is not None
     assert (stopped.pid, stopped.state) == (second.pid, "stopped")
 

@@ -79,8 +79,8 @@ def cpu() -> Device:
 @pytest.fixture
 def bench(desk: RunnerDesk, cpu: Device) -> Bench:
     """A fresh worker, nothing loaded."""
-    channel, stop = Channel(), StopSwitch()
-    workshop = Workshop(
+    channel, stop, pipelines = Channel(), StopSwitch(), Pipelines(desk.catalog, cpu)
+    context = WorkerContext(
         settings=Settings(data=desk.data, max_attempts=2, retry_delays=(0.0,)),
         catalog=desk.catalog,
         store=desk.store,

@@ -10,7 +10,6 @@ import pytest
 
 from core.errors import DataDirectoryError
 from core.layout import MARKER, Layout
-from jobs.ids import OrderClock
 from jobs.spool import Spool
 
 
@@ -44,13 +43,3 @@ def test_folders_that_are_missing_are_made_again(spool: Spool) -> None:
     spool.layout.incoming.rmdir()
     spool.prepare()
     assert spool.layout.incoming.is_dir()
-
-
-def test_a_counter_that_was_set_back_does_not_break_the_order(tmp_path: Path, spool: Spool) -> None:
-    """After a power cut the unsynced counter may be old, and the clock may have been set back as well."""
-    future = OrderClock(tmp_path / "other", now=lambda: 4_000_000_000 * 10**9).issue()
-    (spool.layout.spool / "completed" / f"{future}.json").write_text("{}", encoding="utf-8")
-    (spool.layout.spool / "order").unlink(missing_ok=True)
-    again = Spool(spool.layout)
-    again.prepare()
-    assert again.clock.issue() > future

@@ -80,7 +80,7 @@ def test_an_image_of_a_running_job_is_marked_before_it_goes(
     again = begin(held.job.id)
     assert again.is_deleted(image.id)
     again.complete()
-    assert not list((services.spool.root / "deleted").iterdir())
+    assert not list((services.spool.layout.spool / "deleted").iterdir())
 
 
 def test_an_image_that_is_not_drawn_yet_is_not_marked(
@@ -88,13 +88,13 @@ def test_an_image_that_is_not_drawn_yet_is_not_marked(
 ) -> None:
     held = begin(submit())
     assert client.simulate_delete(f"/api/image/{image_id(held.job.order, 1)}").status_code == 404
-    assert not list((services.spool.root / "deleted").iterdir())
+    assert not list((services.spool.layout.spool / "deleted").iterdir())
     held.abandon()
 
 
 def test_an_image_of_an_ended_job_needs_no_mark(client: TestClient, services: Services, image: Sidecar) -> None:
     assert client.simulate_delete(f"/api/image/{image.id}").status_code == 200
-    assert not list((services.spool.root / "deleted").iterdir())
+    assert not list((services.spool.layout.spool / "deleted").iterdir())
 
 
 def test_a_damaged_image_of_a_running_job_stays_deleted_too(

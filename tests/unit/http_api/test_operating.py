@@ -29,13 +29,13 @@ ClientWith = Callable[..., TestClient]
 @pytest.fixture
 def runner(services: Services) -> Iterator[Callable[[RunnerState], None]]:
     """A runner that lives (this process holds its lock) and says what it does."""
-    lock = ExclusiveLock(runner_status.lock_path(services.settings.data, "cpu"))
+    lock = ExclusiveLock(services.layout.runner_lock("cpu"))
     assert lock.acquire()
 
     def say(state: RunnerState) -> None:
         now = timestamp()
         status = RunnerStatus(pid=1, state=state, step_seconds={"tiny": 0.5}, started_at=now, updated_at=now)
-        runner_status.write(services.settings.data, services.spool.temporary, status, "cpu")
+        runner_status.write(services.layout, status, "cpu")
 
     say(RunnerState.IDLE)
     yield say
@@ -55,11 +55,11 @@ def test_ready_with_a_runner(client: TestClient, runner: Callable[[RunnerState],
 @contextmanager
 def living(services: Services, device: str, state: RunnerState, **facts: Any) -> Iterator[None]:
     """A runner for `device` that lives and says what it does."""
-    lock = ExclusiveLock(runner_status.lock_path(services.settings.data, device))
+    lock = ExclusiveLock(services.layout.runner_lock(device))
     assert lock.acquire()
     now = timestamp()
     status = RunnerStatus(pid=1, state=state, device=device, started_at=now, updated_at=now, **facts)
-    runner_status.write(services.settings.data, services.spool.temporary, status, device)
+    runner_status.write(services.layout, status, device)
     yield
     lock.release()
 
@@ -92,7 +92,7 @@ def test_not_ready_while_all_runners_are_paused_or_gone(client: TestClient, serv
 
 
 def test_a_runner_that_has_said_nothing_yet_is_starting(client: TestClient, services: Services) -> None:
-    lock = ExclusiveLock(runner_status.lock_path(services.settings.data, "cuda:0"))
+    lock = ExclusiveLock(services.layout.runner_lock("cuda:0"))
     assert lock.acquire()
     found = client.simulate_get("/health/ready").json["checks"]["runner"]
     lock.release()
@@ -130,7 +130,7 @@ def test_models_show_how_they_are_in_memory_while_the_runner_lives(
     plan = {"placement": "resident", "compile": "repeated blocks"}
     now = timestamp()
     status = RunnerStatus(pid=1, state=RunnerState.BUSY, plans={"tiny": plan}, started_at=now, updated_at=now)
-    runner_status.write(services.settings.data, services.spool.temporary, status, "cpu")
+    runner_status.write(services.layout, status, "cpu")
     models = client.simulate_get("/api/models").json["models"]
     assert (models["tiny"]["plan"], models["far"]["plan"]) == (plan, None)
 
@@ -138,7 +138,7 @@ def test_models_show_how_they_are_in_memory_while_the_runner_lives(
 def test_models_show_no_plan_of_a_runner_that_was_killed(client: TestClient, services: Services) -> None:
     now = timestamp()
     status = RunnerStatus(pid=1, state=RunnerState.BUSY, plans={"tiny": {}}, started_at=now, updated_at=now)
-    runner_status.write(services.settings.data, services.spool.temporary, status, "cpu")
+    runner_status.write(services.layout, status, "cpu")
     assert client.simulate_get("/api/models").json["models"]["tiny"]["plan"] is None
 
 

@@ -202,7 +202,7 @@ def test_eta_of_a_waiting_job_comes_from_the_runners_step_times(
     runner = RunnerStatus(
         pid=os.getpid(), state=RunnerState.IDLE, step_seconds={"tiny": 0.5}, started_at=now, updated_at=now
     )
-    runner_status.write(services.settings.data, services.spool.temporary, runner, "cpu")
+    runner_status.write(services.layout, runner, "cpu")
     submit()
     assert status(client, submit())["eta_seconds"] == 0.5 * 4 * 2
 
@@ -221,7 +221,7 @@ def test_eta_takes_the_step_time_of_the_runner_that_has_the_job(
             started_at=now,
             updated_at=now,
         )
-        runner_status.write(services.settings.data, services.spool.temporary, runner, device)
+        runner_status.write(services.layout, runner, device)
     assert status(client, held.job.id)["eta_seconds"] == 0.5 * 4
     held.abandon()
 

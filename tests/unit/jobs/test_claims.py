@@ -55,7 +55,7 @@ def test_the_sweep_removes_the_tombstones_of_ended_jobs_only(spool: Spool, new_j
     spool.tombstones.put(image_id(spool.clock.issue(), 1), "removed-by-hand")
     assert sweep(spool) == 2
     assert [spool.tombstones.has(image) for image in images] == [True, False]
-    assert [path.name for path in (spool.root / "deleted").iterdir()] == [f"{images[0]}.living"]
+    assert [path.name for path in (spool.layout.spool / "deleted").iterdir()] == [f"{images[0]}.living"]
 
 
 def test_recovery_never_touches_a_held_job(spool: Spool, new_job: NewJob) -> None:

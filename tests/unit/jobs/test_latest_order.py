@@ -13,8 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jobs import files, latest_order
-from jobs.drops import Adopter
+from core import files
+from core.layout import Layout
+from jobs import latest_order
+from jobs.drops.adopter import Adopter
 from jobs.ids import OrderClock, accepted_at, is_job_id
 from jobs.latest_order import MOST_READ, SKEW_SECONDS
 from jobs.requests import RequestValidator
@@ -37,7 +39,7 @@ CHOSEN = st.one_of(
 def clock_at(spool: Spool, seconds: float) -> None:
     """Let the spool's clock stand `seconds` from now."""
     now = time.time_ns() + int(seconds * NANOSECONDS)
-    spool.clock = OrderClock(spool.root / "order", now=lambda: now)
+    spool.clock = OrderClock(spool.layout.spool / "order", now=lambda: now)
 
 
 def seconds_ahead(order: str) -> float:
@@ -49,18 +51,18 @@ def seconds_ahead(order: str) -> float:
 @example(chosen=ODD_IDS)
 def test_no_id_that_somebody_chose_decides_an_order(chosen: list[str]) -> None:
     folder = Path(tempfile.mkdtemp())
-    spool = Spool(folder / "data")
+    spool = Spool(Layout(folder / "data"))
     spool.prepare()
     adopter = Adopter(spool, scenario.validator(folder / "models"), 30)
     for number, job_id in enumerate(chosen):
         drop = json.dumps({"id": job_id, "model_id": "tiny", "prompt": "a castle"})
-        (spool.incoming / f"{number}.json").write_text(drop, encoding="utf-8")
+        (spool.layout.incoming / f"{number}.json").write_text(drop, encoding="utf-8")
     assert set(adopter.scan().adopted) == set(chosen)
     orders = [spool.find(job_id)[1].order for job_id in chosen]
     for state in State:  # wherever they are
         for job_id in list(spool.ids(State.PENDING))[: len(chosen) // 2]:
             spool.path(State.PENDING, job_id).rename(spool.path(state, job_id))
-    Spool(folder / "data").prepare()  # as an API worker that takes the place of another does
+    Spool(Layout(folder / "data")).prepare()  # as an API worker that takes the place of another does
     issued = spool.clock.issue()
     assert abs(seconds_ahead(issued)) < 5
     assert issued > max(orders, default="")
@@ -72,8 +74,8 @@ def test_orders_go_on_after_the_known_ones_if_the_counter_is_lost(spool: Spool, 
     clock_at(spool, ahead)
     job = new_job()
     spool.submit(job)
-    (spool.root / "order").unlink()
-    again = Spool(spool.data)
+    (spool.layout.spool / "order").unlink()
+    again = Spool(spool.layout)
     again.prepare()
     assert again.clock.issue() > job.order
 
@@ -82,8 +84,8 @@ def test_the_order_of_a_job_with_an_odd_id_counts_and_not_its_id(spool: Spool, n
     clock_at(spool, 30)
     job = new_job(ODD_IDS[0])
     spool.submit_named(job)
-    (spool.root / "order").unlink()
-    again = Spool(spool.data)
+    (spool.layout.spool / "order").unlink()
+    again = Spool(spool.layout)
     again.prepare()
     issued = again.clock.issue()
     assert issued > job.order
@@ -93,8 +95,8 @@ def test_the_order_of_a_job_with_an_odd_id_counts_and_not_its_id(spool: Spool, n
 def test_a_clock_that_was_years_ahead_is_not_followed_once_its_counter_is_gone(spool: Spool, new_job: NewJob) -> None:
     clock_at(spool, 5 * YEAR)
     spool.submit(new_job())
-    (spool.root / "order").unlink()
-    again = Spool(spool.data)
+    (spool.layout.spool / "order").unlink()
+    again = Spool(spool.layout)
     again.prepare()
     assert seconds_ahead(again.clock.issue()) < SKEW_SECONDS + 1
 

@@ -41,7 +41,7 @@ def board(spool: Spool, catalog: Catalog, clock: Clock) -> StatusBoard:
 
 
 def written(spool: Spool) -> tuple[RunnerState, str | None]:
-    status = runner_status.read(spool.data, "cpu")
+    status = runner_status.read(spool.layout, "cpu")
     assert status is not None
     return status.state, status.job_id
 

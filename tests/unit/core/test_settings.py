@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from jobs.settings import Settings
 
-from jobs.errors import SettingsError
+from core.errors import SettingsError
+from core.settings import Settings
 
 
 @pytest.mark.parametrize(
