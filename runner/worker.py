@@ -10,13 +10,15 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from core import log
 from core.files import is_storage_error
 from core.layout import Layout
 from core.locks import ExclusiveLock
+from core.private_paths import without_paths
 from core.settings import Settings
 from engine.contract import DeviceFault, Engine, ModelUnavailable, OutOfMemory, TooLarge
 from jobs.catalog import Catalog
@@ -108,7 +110,9 @@ class Worker:
         if isinstance(error, OSError) and is_storage_error(error):
             return "storage", JobError(type="storage", message=f"The disk refused a write: {error.strerror}.")
         logger.error("A job failed.", extra=held.job.log_context(), exc_info=error)
-        return describe(error, held.job, self._context.engine.device_name)
+        settings = self._context.settings
+        folders = (settings.data, settings.models, settings.catalog.parent)
+        return describe(error, held.job, self._context.engine.device_name, folders)
 
     def _handle_failure(self, held: Claim, kind: str, error: JobError) -> tuple[Outcome, Leaving | None]:
         """End an attempt that failed, in the way that its kind of failure asks for."""
@@ -150,14 +154,14 @@ class Worker:
         os._exit(0)
 
 
-def describe(error: Exception, job: Job, device: str) -> tuple[str, JobError]:
+def describe(error: Exception, job: Job, device: str, folders: Sequence[Path] = ()) -> tuple[str, JobError]:
     """What an engine's error means for the job: what is to be done, and the sentence for people.
 
     `fallback`: once more with a plan that needs less memory. `memory`: given up, in a process to be replaced.
-    `device`: another attempt in a new process. `job`: given up.
+    `device`: another attempt in a new process. `job`: given up. The sentence names none of the server's `folders`.
     """
     size = f"{job.effective_settings.width}x{job.effective_settings.height}"
-    text = _shorten(error)
+    text = _shorten(without_paths(str(error), *folders))
     match error:
         case OutOfMemory() if error.has_lower_memory_plan and fallback_level_of(job) == 0:
             message = f"Out of memory at {size} on {device}; trying once more with a plan that needs less memory."
@@ -176,9 +180,9 @@ def describe(error: Exception, job: Job, device: str) -> tuple[str, JobError]:
             return "job", JobError(type="internal", message=f"Generation failed: {type(error).__name__}: {text}")
 
 
-def _shorten(error: BaseException) -> str:
-    """The first line of an error's text, at a bearable length."""
-    line = str(error).strip().partition("\n")[0]
+def _shorten(text: str) -> str:
+    """The first line of a text, at a bearable length."""
+    line = text.strip().partition("\n")[0]
     return line if len(line) <= _LONGEST_ERROR else line[: _LONGEST_ERROR - 3] + "..."
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 
 import torch
+
+from core.private_paths import without_paths
 
 _DEVICE_WORDS = ("cuda error", "cublas", "cudnn", "nccl", "hip error", "device-side assert")
 
@@ -38,7 +41,7 @@ def is_device_fault(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _DEVICE_WORDS)
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, at a bearable length."""
-    line = str(error).strip().partition("\n")[0]
+def first_line(error: BaseException, *folders: Path) -> str:
+    """The first line of an error's text, at a bearable length, and without the paths of these and other folders."""
+    line = without_paths(str(error).strip().partition("\n")[0], *folders)
     return line if len(line) <= 300 else line[:297] + "..."

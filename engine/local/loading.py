@@ -93,6 +93,7 @@ def _from_folder(folder: Path, dtype: torch.dtype, device_map: str | None) -> An
     transformers_logging.disable_progress_bar()
     pipeline = DiffusionPipeline.from_pretrained(
         str(folder),
+        variant=weights.variant_of(folder),
         dtype=dtype,
         device_map=device_map,
         use_safetensors=True,

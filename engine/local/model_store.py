@@ -65,6 +65,8 @@ class ModelStore:
                 allow_patterns=[file.path for file in files],
                 token=token,
             )
+        except DamagedModel as error:
+            raise PullFailed(f"{key} cannot be used: {error}") from error
         except (OSError, self._hub.errors.HTTPError, self._hub.errors.EntryNotFoundError) as error:
             # HTTPError is that of the hub's HTTP library, for a hub that cannot be reached.
             raise PullFailed(self._explain(error, key, entry.id, entry.revision)) from error
@@ -127,15 +129,17 @@ class ModelStore:
 
 def needed_files(files: list[RemoteFile], components: list[str]) -> list[RemoteFile]:
     """What of a repository the pipeline needs: its components' folders, without pickles and other variants."""
-    return [file for file in files if file.path == "model_index.json" or _is_needed(file.path, components)]
-
-
-def _is_needed(path: str, components: list[str]) -> bool:
-    folder, _, name = path.partition("/")
-    if folder not in components or "/" in name or not name.endswith(_KINDS):
-        return False
-    is_weight = name.endswith((".safetensors", ".safetensors.index.json"))
-    return not (is_weight and (".fp16." in name or ".bf16." in name or ".non_ema." in name))
+    names: dict[str, list[str]] = {component: [] for component in components}
+    for file in files:
+        folder, _, name = file.path.partition("/")
+        if folder in names and "/" not in name and name.endswith(_KINDS):
+            names[folder].append(name)
+    variant = weights.choose_variant("The repository", names)
+    wanted = {"model_index.json"}
+    for folder, inside in names.items():
+        loaded = weights.weights_to_load(inside, variant)
+        wanted |= {f"{folder}/{name}" for name in inside if name in loaded or not weights.are_weights(name)}
+    return [file for file in files if file.path in wanted]
 
 
 def size_of(folder: Path) -> int:

@@ -113,7 +113,8 @@ class Pipelines:
             self._has_given_up = True
             if isinstance(error, TooLarge) or classify(error):
                 raise
-            raise self._declare_bad(model, f"Model {model} cannot be loaded: {first_line(error)}", error) from error
+            said = first_line(error, self._catalog.path(model))
+            raise self._declare_bad(model, f"Model {model} cannot be loaded: {said}", error) from error
         found = LoadedPipeline(
             model=model,
             pipeline=pipeline,

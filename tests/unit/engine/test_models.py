@@ -18,6 +18,16 @@ from engine.local.weights import DamagedModel
 from jobs.catalog import Catalog, ModelEntry
 from jobs.schema import State
 from runner import models
+from engine.local import loading
+from engine.local import weights
+from engine.local.devices import Device
+from engine.local.memory_plan import Placement
+from engine.local.memory_plan import Plan
+from engine.local.model_store import ModelStore
+from engine.local.model_store import PullFailed
+from engine.local.model_store import RemoteFile
+from engine.local.model_store import needed_files
+from engine.local.weights import DamagedModel
 from tests import tiny_models
 from tests.unit.conftest import Bench
 
@@ -107,7 +117,9 @@ def test_only_what_the_pipeline_needs_is_fetched() -> None:
         "flux1-dev.safetensors",
         "transformer/config.json",
         "transformer/diffusion_pytorch_model-00001-of-00003.safetensors",
+        "transformer/diffusion_pytorch_model.safetensors.index.json",
         "transformer/diffusion_pytorch_model.fp16.safetensors",
+        "transformer/diffusion_pytorch_model.fp16-00001-of-00002.safetensors",
         "text_encoder/pytorch_model.bin",
         "tokenizer/merges.txt",
         "tokenizer_2/spiece.model",
@@ -116,7 +128,7 @@ def test_only_what_the_pipeline_needs_is_fetched() -> None:
     wanted = needed_files(
         [RemoteFile(name, 1, None) for name in names], ["transformer", "text_encoder", "tokenizer", "tokenizer_2"]
     )
-    assert [file.path for file in wanted] == [names[0], names[3], names[4], names[7], names[8]]
+    assert [file.path for file in wanted] == [names[0], *names[3:6], *names[9:11]]
 
 
 class FakeHub:
@@ -261,3 +273,142 @@ def test_the_command_line_lists_what_is_here(
     assert models.main(["verify", "tiny-sd"]) == 0
     assert models.main(["pull", "castle"]) == 1
     assert "'castle' is not in the catalog" in capsys.readouterr().err
+
+
+def as_variant(folder: Path, variant: str, *components: str) -> None:
+    """Rename the weights of components as `save_pretrained(variant=...)` names them."""
+    for component in components:
+        for path in (folder / component).glob("*.safetensors"):
+            path.rename(path.with_name(path.name.replace(".safetensors", f".{variant}.safetensors")))
+
+
+def save_variant(tiny_weights: Path, model: str, folder: Path, **options: Any) -> None:
+    """Save a tiny pipeline with diffusers itself, its weights only in the variant fp16."""
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained(str(tiny_weights / model))
+    pipeline.save_pretrained(folder, variant="fp16", **options)
+
+
+@pytest.mark.parametrize("model", sorted(tiny_models.MAKERS))
+@pytest.mark.parametrize("services", [{}, {"max_shard_size": "20KB"}], ids=["whole", "in services"])
+def test_weights_that_are_only_there_as_a_variant_are_loaded(
+    bench: Bench, tiny_weights: Path, tmp_path: Path, model: str, services: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "only" / model
+    save_variant(tiny_weights, model, folder, **services)
+    assert weights.variant_of(folder) == "fp16"
+    assert weights.inspect(folder).parameters == weights.inspect(tiny_weights / model).parameters
+    monkeypatch.setattr(Catalog, "path", lambda _self, _key: folder)
+    job = bench.desk.submit(model=model)
+    bench.run(job)
+    assert bench.desk.stored(job).error is None
+    assert bench.desk.state(job) is State.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("prepare", "variant"),
+    [
+        (lambda folder: None, None),
+        (lambda folder: as_variant(folder, "fp16", "unet"), "fp16"),
+        (lambda folder: as_variant(folder, "bf16", "unet", "text_encoder"), "bf16"),
+        (
+            lambda folder: shutil.copytree(folder / "unet", folder / "twice") and as_variant(folder, "fp16", "twice"),
+            None,
+        ),
+    ],
+)
+def test_plain_weights_come_first_and_a_variant_where_one_component_needs_it(
+    folder: Path, prepare: Callable[[Path], Any], variant: str | None
+) -> None:
+    prepare(folder)
+    assert weights.variant_of(folder) == variant
+    assert weights.inspect(folder).total(2) > 0
+    plan = Plan(
+        placement=Placement.RESIDENT,
+        vae_tiling=False,
+        fp8=False,
+        weight_bytes=1,
+        device_bytes=1,
+        host_bytes=0,
+        fits=True,
+    )
+    loading.load(folder, ModelEntry(id="x", description="x"), plan, Device("cpu", "CPU"))
+
+
+def two_variants(folder: Path) -> None:
+    as_variant(folder, "fp16", "unet")
+    as_variant(folder, "bf16", "vae")
+
+
+def odd_name(folder: Path) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    path.rename(path.with_name("castle.safetensors"))
+
+
+def parts_without_index(folder: Path) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    path.rename(path.with_name("diffusion_pytorch_model-00001-of-00001.safetensors"))
+
+
+def variant_beside_a_name_without_a_dot(folder: Path) -> None:
+    as_variant(folder, "fp16", "unet")
+    (folder / "vae" / "LICENSE").write_text("free", encoding="utf-8")
+
+
+def unreadable_index(folder: Path) -> None:
+    (folder / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text("{", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (two_variants, "diffusers cannot load together (unet as fp16, vae as bf16)"),
+        (odd_name, "unet/castle.safetensors is not loaded under that name"),
+        (parts_without_index, "unet/diffusion_pytorch_model-00001-of-00001.safetensors is not loaded under that name"),
+        (variant_beside_a_name_without_a_dot, "diffusers cannot load together (unet as fp16)"),
+        (unreadable_index, "diffusion_pytorch_model.safetensors.index.json cannot be read"),
+    ],
+)
+def test_what_diffusers_could_not_load_is_refused_before_and_without_a_path_of_the_server(
+    bench: Bench, folder: Path, damage: Callable[[Path], None], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(folder)
+    monkeypatch.setattr(Catalog, "path", lambda _self, _key: folder)
+    job = bench.desk.submit()
+    bench.run(job)
+    error = bench.desk.stored(job).error
+    assert error is not None
+    assert error.type == "model_unavailable"
+    assert sentence in error.message
+    assert str(folder.parent) not in error.message
+
+
+def test_an_error_of_diffusers_names_no_path_of_the_server(
+    bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "unet" / "config.json").unlink()
+    monkeypatch.setattr(Catalog, "path", lambda _self, _key: folder)
+    job = bench.desk.submit()
+    bench.run(job)
+    error = bench.desk.stored(job).error
+    assert error is not None
+    assert error.message.startswith("Model tiny-sd cannot be loaded: ")
+    assert "tiny-sd/unet" in error.message
+    assert str(folder.parent) not in error.message
+
+
+def test_a_repository_that_has_only_a_variant_is_fetched_with_it(
+    shelf: Catalog, tiny_weights: Path, tmp_path: Path
+) -> None:
+    save_variant(tiny_weights, "tiny-sd", tmp_path / "hub", max_shard_size="20KB")
+    folder = ModelStore(shelf, FakeHub(tmp_path / "hub")).pull("tiny", None)
+    assert weights.variant_of(folder) == "fp16"
+
+
+def test_a_variant_that_is_not_needed_is_not_fetched(shelf: Catalog, tiny_weights: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(tiny_weights / "tiny-sd", tmp_path / "hub"))
+    save_variant(tiny_weights, "tiny-sd", source, max_shard_size="20KB")
+    folder = ModelStore(shelf, FakeHub(source)).pull("tiny", None)
+    assert not [path for path in folder.rglob("*fp16*") if path.is_file()]
+    assert weights.inspect(folder).parameters == weights.inspect(tiny_weights / "tiny-sd").parameters
