@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from msgspec import Meta, Struct
 from jobs.errors import CatalogError
 
 FALLBACK_MODEL: Final = "demo"
+#: What `Catalog.absence` says of a model that a pull would bring.
+NOT_PULLED: Final = "whose weights are not on this machine"
 
 
 class Defaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,11 +148,24 @@ class Catalog:
         if entry.local:
             return self._folder / entry.id
         twins = (other for other, it in self.models.items() if it.shares_weights_with(entry))
-        return next((path for other in (key, *twins) if (path := self._weights / other).exists()), self._weights / key)
+        folders = (self._weights / other for other in (key, *twins))
+        return next((folder for folder in folders if folder.exists()), self._weights / key)
 
     def is_available(self, key: str) -> bool:
         """Whether the weights of a model are on this machine."""
-        return (self.path(key) / "model_index.json").is_file()
+        return self.absence(key) is None
+
+    def absence(self, key: str) -> str | None:
+        """Why the weights of a model are of no use here, to follow its name, without a path; None if they are."""
+        folder, entry = self.path(key), self.models[key]
+        try:
+            os.stat(folder / "model_index.json")
+        except OSError as error:
+            if not entry.local and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                return NOT_PULLED
+            what = f"local folder {_shown(entry.id)!r}" if entry.local else "weights"
+            return f"whose {what} {_fault_of(folder, error)}"
+        return None
 
     def available(self) -> Iterator[str]:
         """The keys of the models that can run here."""
@@ -161,6 +177,22 @@ class Catalog:
         if self.is_available(self.preferred) or FALLBACK_MODEL not in self.models:
             return self.preferred
         return FALLBACK_MODEL
+
+
+def _shown(folder: str) -> str:
+    """A local folder as the catalog names it; where that is a path of the server, its end."""
+    return Path(folder).name if Path(folder).is_absolute() else folder
+
+
+def _fault_of(folder: Path, error: OSError) -> str:
+    """What an error says about a folder of weights that was looked into."""
+    if isinstance(error, NotADirectoryError):
+        return "is a file; it must be the folder of a diffusers pipeline, with its model_index.json"
+    if not isinstance(error, FileNotFoundError):
+        return f"cannot be read here: {error.strerror}"
+    if not folder.exists():
+        return "is not on this machine; its path counts from the folder of the catalog"
+    return "has no model_index.json, so it is no diffusers pipeline"
 
 
 Kind = TypeVar("Kind")

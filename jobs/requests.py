@@ -13,9 +13,11 @@ from msgspec import inspect as inspect_types
 from core.errors import InvalidRequest
 from core.strict_json import parse_object, shorten, shown
 from jobs.catalog import Catalog, Limits, ModelEntry
+from jobs.catalog import NOT_PULLED
 from jobs.ids import timestamp
 from jobs.schema import DroppedRequest, EffectiveSettings, GenerateRequest, Job, RequestSettings
 
+_PULL: Final = " The operator can fetch them with: python -m runner.models pull {}"
 #: Seeds drawn by us stay below 2**32: easy to read aloud, and safe in JavaScript clients.
 _DRAWN_SEEDS: Final = 2**32
 
@@ -96,13 +98,12 @@ class RequestValidator:
         return key
 
     def _require_weights(self, key: str) -> None:
-        if not self.catalog.is_available(key):
-            here = ", ".join(self.catalog.available()) or "none"
-            raise InvalidRequest(
-                f"model_id is {shown(key)}, whose weights are not on this machine; available now: {here}. "
-                f"The operator can fetch them with: python -m runner.models pull {key}",
-                "model_id",
-            )
+        absence = self.catalog.absence(key)
+        if absence is None:
+            return
+        here = ", ".join(self.catalog.available()) or "none"
+        hint = _PULL.format(key) if absence == NOT_PULLED else ""
+        raise InvalidRequest(f"model_id is {shown(key)}, {absence}; available now: {here}.{hint}", "model_id")
 
     def _limits_of(self, document: dict[str, Any]) -> Limits | None:
         """What the model of a request that is not valid can make; None if it names no model that is known."""

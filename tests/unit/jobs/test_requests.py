@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from core.errors import InvalidRequest
 from core.strict_json import SIZE_LIMIT, is_incomplete, parse_object
 from jobs.catalog import Catalog
+from jobs.catalog import ModelEntry
 from jobs.requests import RequestValidator
 from jobs.schema import Job
 
@@ -241,3 +243,33 @@ def test_no_beginning_of_an_object_passes_for_the_whole(document: dict[str, int]
     raw = json.dumps(document, ensure_ascii=False).encode()
     assert parse_object(raw) == document
     assert all(is_incomplete(raw[:cut]) for cut in range(len(raw)))
+
+
+@pytest.mark.parametrize(
+    ("place", "cause"),
+    [
+        (
+            "castle.safetensors",
+            "whose local folder 'castle.safetensors' is a file; it must be the folder of a diffusers",
+        ),
+        ("/castle.safetensors", "whose local folder 'castle.safetensors' is a file"),
+        (
+            "weights/gone",
+            "whose local folder 'weights/gone' is not on this machine; its path counts from the folder of",
+        ),
+        ("empty", "whose local folder 'empty' has no model_index.json"),
+    ],
+)
+def test_a_local_model_that_cannot_be_used_is_told_by_its_cause(
+    catalog: Catalog, tmp_path: Path, place: str, cause: str
+) -> None:
+    (tmp_path / "castle.safetensors").write_bytes(b"weights")
+    (tmp_path / "empty").mkdir()
+    place = str(tmp_path) + place if place.startswith("/") else place
+    catalog.models["castle"] = ModelEntry(id=place, description="x", local=True)
+    with pytest.raises(InvalidRequest) as refused:
+        RequestValidator(catalog, 500).generate(b'{"model_id": "castle", "prompt": "x"}')
+    assert cause in refused.value.message
+    assert "available now: tiny." in refused.value.message
+    assert "pull" not in refused.value.message
+    assert str(tmp_path) not in refused.value.message
