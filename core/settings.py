@@ -102,6 +102,12 @@ def _choice(*options: str) -> Callable[[str], str]:
     return parse
 
 
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9]\d{0,2}))?", value.lower(), re.ASCII):
+        raise ValueError("must be auto, cpu, cuda or cuda:N (as cuda:0)")
+    return value.lower()
+
+
 def _setting(name: str, default: str, parse: Callable[[str], Any], about: str) -> Any:
     """A field read from the variable `name`; `default` is written as it would be in the environment."""
     return field(
@@ -171,7 +177,7 @@ class Settings:
     retry_delays: tuple[float, ...] = _setting(
         "CYBERIMAGE_RETRY_DELAYS", "0,30,120", _delays, "Seconds before the second, third, ... attempt after a crash."
     )
-    device: str = _setting("CYBERIMAGE_DEVICE", "auto", _text, "`auto`, `cpu`, `cuda` or `cuda:N`.")
+    device: str = _setting("CYBERIMAGE_DEVICE", "auto", _device, "`auto`, `cpu`, `cuda` or `cuda:N`.")
     idle_seconds: float = _setting(
         "CYBERIMAGE_IDLE_SECONDS", "300", _seconds(0), "Idle time after which the worker exits and frees the device."
     )

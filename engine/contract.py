@@ -110,6 +110,10 @@ class Engine(Protocol):
         """A sentence if this process should be replaced before the next task; None if it is sound."""
 
 
+class DeviceUnavailable(Exception):
+    """The device that the settings name is not there; the message says what is. Raised when an engine is made."""
+
+
 class ModelUnavailable(Exception):
     """The model cannot be loaded; the message is one sentence that says why and what to do."""
 

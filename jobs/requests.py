@@ -12,8 +12,7 @@ from msgspec import inspect as inspect_types
 
 from core.errors import InvalidRequest
 from core.strict_json import parse_object, shorten, shown
-from jobs.catalog import Catalog, Limits, ModelEntry
-from jobs.catalog import NOT_PULLED
+from jobs.catalog import NOT_PULLED, Catalog, Limits, ModelEntry
 from jobs.ids import timestamp
 from jobs.schema import DroppedRequest, EffectiveSettings, GenerateRequest, Job, RequestSettings
 

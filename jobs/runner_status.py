@@ -96,3 +96,10 @@ def read_all(layout: Layout) -> list[Runner]:
 def read_living(layout: Layout) -> list[Runner]:
     """The runners that live, sorted by device."""
     return [runner for runner in read_all(layout) if runner.is_alive]
+
+
+def why_stopped(layout: Layout) -> str | None:
+    """Why the runner that wrote last has ended, where it could not work as it was set up."""
+    known = (runner.status for runner in read_all(layout) if runner.status is not None)
+    latest = max(known, key=lambda status: status.updated_at, default=None)
+    return latest.message if latest is not None and latest.state is RunnerState.STOPPED else None

@@ -54,9 +54,12 @@ def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
         return EX_TEMPFAIL
     try:
         _sweep(data)
-        _supervise(settings, catalog, data.spool, worker_command)
+        refusal = _supervise(settings, catalog, data.spool, worker_command)
     finally:
         lock.release()
+    if refusal is not None:
+        sys.stderr.write(f"{refusal}\n")
+        return EX_CONFIG
     return 0
 
 
@@ -81,14 +84,14 @@ def _sweep(data: Data) -> None:
         logger.info("Leftovers of crashed writers were removed.", extra={"files": removed})
 
 
-def _supervise(settings: Settings, catalog: Catalog, spool: Spool, worker_command: Sequence[str]) -> None:
+def _supervise(settings: Settings, catalog: Catalog, spool: Spool, worker_command: Sequence[str]) -> str | None:
     wake = WakePipe()
     requests = _listen_for_signals(wake)
     validator = RequestValidator(catalog, settings.prompt_limit)
     adopter = Adopter(spool, validator, settings.quiet_seconds)
     board = StatusBoard(spool, catalog, _device_key(settings.device))
     intake = Intake(settings, spool, adopter)
-    Supervisor(settings, intake, board, wake, lambda: len(requests), worker_command).run()
+    return Supervisor(settings, intake, board, wake, lambda: len(requests), worker_command).run()
 
 
 def _listen_for_signals(wake: WakePipe) -> list[int]:

@@ -74,10 +74,14 @@ class Ended(Struct, frozen=True, tag="ended"):
 
 
 class Leaving(Struct, frozen=True, tag="leaving"):
-    """The worker ends on purpose and holds no job any more; with `is_fault` because its device is no longer sound."""
+    """The worker ends on purpose and holds no job any more; with `is_fault` because its device is no longer sound.
+
+    With `is_setting` because no worker can work with these settings, so that another one would not help.
+    """
 
     reason: str
     is_fault: bool = False
+    is_setting: bool = False
 
 
 Command = Run | Stop

@@ -113,9 +113,9 @@ class StatusBoard:
         self._plans[event.model] = event.plan
         self._plans = {model: plan for model, plan in self._plans.items() if model in event.models}
 
-    def stopped(self) -> None:
-        """The runner ends."""
-        self.state, self.message = RunnerState.STOPPED, None
+    def stopped(self, reason: str | None = None) -> None:
+        """The runner ends; with a reason where it cannot work as it is set up."""
+        self.state, self.message = RunnerState.STOPPED, reason
         self._waits_until = 0.0
         self.write()
 

@@ -61,9 +61,14 @@ class Supervisor:
         self._idle_since = time.monotonic()
         self._stop_deadline: float | None = None
         self._paused_until = 0.0
+        #: Why no worker can work with these settings, as a worker has found out.
+        self._refusal: str | None = None
 
-    def run(self) -> None:
-        """Work until asked to end; then the worker is gone and its job is back in `pending`."""
+    def run(self) -> str | None:
+        """Work until asked to end; then the worker is gone and its job is back in `pending`.
+
+        Also ends, and answers why, where no worker can work with these settings.
+        """
         self._selector.register(self._wake, selectors.EVENT_READ)
         if self._intake.watcher is not None:
             self._selector.register(self._intake.watcher, selectors.EVENT_READ)
@@ -73,10 +78,11 @@ class Supervisor:
                 self._turn()
         finally:
             self._end_worker_now()
-            self._board.stopped()
+            self._board.stopped(self._refusal)
             self._intake.close()
             self._selector.close()
         logger.info("The runner has stopped.")
+        return self._refusal
 
     def _turn(self) -> None:
         """Sleep until something happens, then do whatever is due."""
@@ -87,15 +93,18 @@ class Supervisor:
         self._hear_worker()
         self._intake.scan_if_due()
         self._orphan.check()
-        if self._stop_requests():
+        if self._must_end():
             self._stop_worker()
         else:
             self._dispatch()
             self._let_idle_worker_go()
         self._check_silence()
 
+    def _must_end(self) -> bool:
+        return self._stop_requests() > 0 or self._refusal is not None
+
     def _is_done(self) -> bool:
-        return self._stop_requests() > 0 and self._worker is None
+        return self._must_end() and self._worker is None
 
     def _sleep_seconds(self) -> float:
         """Until the next thing that is due by the clock."""
@@ -180,6 +189,8 @@ class Supervisor:
                 self._job_ended(event)
             case Leaving():
                 self._is_leaving = True
+                if event.is_setting:
+                    self._refusal = event.reason
                 if event.is_fault:
                     self._backoff.crashed(in_job=True)
             case Loaded():

@@ -20,7 +20,7 @@ from core.layout import Layout
 from core.locks import ExclusiveLock
 from core.private_paths import without_paths
 from core.settings import Settings
-from engine.contract import DeviceFault, Engine, ModelUnavailable, OutOfMemory, TooLarge
+from engine.contract import DeviceFault, DeviceUnavailable, Engine, ModelUnavailable, OutOfMemory, TooLarge
 from jobs.catalog import Catalog
 from jobs.claims import Claim, claim, retry_or_fail
 from jobs.errors import CorruptJob, LostClaim
@@ -220,7 +220,11 @@ def main(make_engine: EngineFactory = local_engine) -> None:
     log.configure(settings.log_level)
     catalog = Catalog.load(settings.catalog, settings.models)
     data = open_data(settings)
-    engine = make_engine(settings, catalog, data.layout)
+    try:
+        engine = make_engine(settings, catalog, data.layout)
+    except DeviceUnavailable as error:
+        channel.send(Leaving(str(error), is_setting=True))
+        return
     lock = _own_device(engine, data.layout, stop, channel)
     if lock is None:
         return

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from engine.contract import DeviceUnavailable
 from engine.local import host_memory
-
-
-class DeviceUnavailable(Exception):
-    """The device that was asked for is not there; the message says what is."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,9 @@ def choose(wanted: str) -> Device:
     count = torch.cuda.device_count()
     number = name.removeprefix("cuda:")
     if not (number.isascii() and number.isdigit() and int(number) < count):
-        raise DeviceUnavailable(f"CYBERIMAGE_DEVICE is {wanted!r}, but torch sees {count} CUDA device(s) here.")
+        raise DeviceUnavailable(
+            f"CYBERIMAGE_DEVICE is {wanted!r}, but torch sees {count} CUDA device(s) here; "
+            "set it to one that is there, or to auto or cpu."
+        )
     torch.cuda.set_device(name)
     return Device(name, torch.cuda.get_device_name(name))

@@ -77,7 +77,8 @@ class ReadyResource:
         """The runner that is most able to draw (the busy one, if there is one), and all that live."""
         runners = [_look(runner) for runner in runner_status.read_living(self._services.layout)]
         if not runners:
-            message = "No runner is running; jobs wait until one is started."
+            reason = runner_status.why_stopped(self._services.layout) or ""
+            message = f"No runner is running; jobs wait until one is started. {reason}".strip()
             return {"ok": False, "message": message, "state": RunnerState.STOPPED.value, "runners": []}
         best = max(runners, key=lambda runner: (runner["ok"], runner.get("job_id") is not None))
         return {key: value for key, value in best.items() if key != "runner"} | {"runners": runners}

@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+import torch
+from falcon.testing import TestClient
+from http_api.parts import assemble
+from jobs.settings import Settings
 from PIL import Image
 
+from http_api.app import create_app
 from jobs.schema import State
 from outputs import png
+from runner.__main__ import EX_CONFIG
 from tests.programs import PATIENCE, wait_until
 from tests.runner_desk import RunnerDesk, is_running
 
@@ -56,3 +63,29 @@ def test_kills_of_worker_and_supervisor_lose_nothing(desk: RunnerDesk) -> None:
     assert (done.outcome, done.attempts) == ("completed", 2)
     images = list(desk.store.images_of(job))
     assert (images[0], len(images)) == (kept, 2)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("device", ["cuda", "cuda:7"])
+def test_a_device_that_is_not_there_ends_the_runner_with_a_sentence(desk: RunnerDesk, device: str) -> None:
+    job = desk.submit()
+    with desk.runner(device=device) as runner:
+        assert runner.process is not None
+        assert runner.process.wait(PATIENCE) == EX_CONFIG
+        assert f"CYBERIMAGE_DEVICE is '{device}', but torch sees 0 CUDA device(s) here" in runner.output()
+        assert "Traceback" not in runner.output()
+        assert runner.output().count("A worker has started.") == 1
+    assert (desk.state(job), desk.stored(job).attempts) == (State.PENDING, 0)
+    parts = assemble(Settings(data=desk.data, catalog=desk.catalog_path, models=desk.weights))
+    ready = TestClient(create_app(parts)).simulate_get("/health/ready")
+    assert ready.status_code == 503
+    assert f"No runner is running; jobs wait until one is started. CYBERIMAGE_DEVICE is '{device}'" in ready.text
+
+
+@pytest.mark.parametrize("device", ["gpu", "mps", "cuda:", "cuda:-1", "cuda:01", "cuda0"])
+def test_a_device_that_does_not_exist_is_refused_at_the_start(desk: RunnerDesk, device: str) -> None:
+    with desk.runner(device=device) as runner:
+        assert runner.process is not None
+        assert runner.process.wait(PATIENCE) == EX_CONFIG
+    right = "it must be auto, cpu, cuda or cuda:N (as cuda:0)."
+    assert runner.output() == f"CYBERIMAGE_DEVICE is '{device}'; {right}\n"

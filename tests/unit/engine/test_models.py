@@ -12,22 +12,14 @@ from typing import Any
 import huggingface_hub.errors
 import pytest
 
-from engine.local import weights
+from engine.local import loading, weights
+from engine.local.devices import Device
+from engine.local.memory_plan import Placement, Plan
 from engine.local.model_store import ModelStore, PullFailed, RemoteFile, needed_files
 from engine.local.weights import DamagedModel
 from jobs.catalog import Catalog, ModelEntry
 from jobs.schema import State
 from runner import models
-from engine.local import loading
-from engine.local import weights
-from engine.local.devices import Device
-from engine.local.memory_plan import Placement
-from engine.local.memory_plan import Plan
-from engine.local.model_store import ModelStore
-from engine.local.model_store import PullFailed
-from engine.local.model_store import RemoteFile
-from engine.local.model_store import needed_files
-from engine.local.weights import DamagedModel
 from tests import tiny_models
 from tests.unit.conftest import Bench
 

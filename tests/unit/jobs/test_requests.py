@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from core.errors import InvalidRequest
 from core.strict_json import SIZE_LIMIT, is_incomplete, parse_object
-from jobs.catalog import Catalog
-from jobs.catalog import ModelEntry
+from jobs.catalog import Catalog, ModelEntry
 from jobs.requests import RequestValidator
 from jobs.schema import Job
 
