@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,26 @@ def test_systemd_understands_the_units(name: str, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     about_this = [line for line in done.stderr.splitlines() if name in line]
     assert not about_this, about_this
+
+
+def as_the_generator_reads(value: str) -> str:
+    """What Podman's Quadlet generator makes of a value: it takes away quotes that begin or end the line."""
+    return value.strip().strip("\"'")
+
+
+def test_health_commands_survive_the_generator_of_podman() -> None:
+    lines = [
+        value
+        for unit in (DEPLOY / "quadlet").glob("*.container")
+        for value in re.findall(r"^HealthCmd=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert lines
+    for value in lines:
+        assert not set(value) & set("\"'\\`$"), value
+        assert as_the_generator_reads(value) == value
+        command = shlex.split(value)
+        assert command[:2] == ["python", "-m"]
+        assert find_spec(command[2]) is not None
 
 
 def write_example() -> None:
