@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
@@ -109,16 +109,27 @@ class _CatalogFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Catalog:
-    """The models by key. `folder` is where the catalog file lies, `weights` where pulled models lie."""
+    """The models by key. `folder` is where the catalog file lies, `weights` where pulled models lie.
 
-    def __init__(self, models: dict[str, ModelEntry], default: str, folder: Path, weights: Path) -> None:
+    `elsewhere` answers the models whose weights another program sees, one that would run them.
+    """
+
+    def __init__(
+        self,
+        models: dict[str, ModelEntry],
+        default: str,
+        folder: Path,
+        weights: Path,
+        elsewhere: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self.models = models
         self.preferred = default
         self._folder = folder
         self._weights = weights
+        self._elsewhere = elsewhere
 
     @classmethod
-    def load(cls, path: Path, weights: Path) -> Catalog:
+    def load(cls, path: Path, weights: Path, elsewhere: Callable[[], Collection[str]] = tuple) -> Catalog:
         """Read and check the catalog; raises CatalogError with a sentence that names the fault."""
         try:
             text = path.read_text(encoding="utf-8")
@@ -131,7 +142,7 @@ class Catalog:
             raise CatalogError(
                 f"{path}: default is {content.default!r}; it must be one of {', '.join(content.models)}."
             )
-        return cls(content.models, content.default, path.parent, weights)
+        return cls(content.models, content.default, path.parent, weights, elsewhere)
 
     def key(self, name: str) -> str | None:
         """The key of a model named by its key or its hub id; None if there is none."""
@@ -152,7 +163,7 @@ class Catalog:
         return next((folder for folder in folders if folder.exists()), self._weights / key)
 
     def is_available(self, key: str) -> bool:
-        """Whether the weights of a model are on this machine."""
+        """Whether the weights of a model are here, or seen elsewhere."""
         return self.absence(key) is None
 
     def absence(self, key: str) -> str | None:
@@ -161,6 +172,8 @@ class Catalog:
         try:
             os.stat(folder / "model_index.json")
         except OSError as error:
+            if key in self._elsewhere():
+                return None
             if not entry.local and isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 return NOT_PULLED
             what = f"local folder {_shown(entry.id)!r}" if entry.local else "weights"
@@ -173,7 +186,7 @@ class Catalog:
 
     @property
     def default(self) -> str:
-        """The preferred model where its weights are here, else the demo model."""
+        """The preferred model where it is available, else the demo model."""
         if self.is_available(self.preferred) or FALLBACK_MODEL not in self.models:
             return self.preferred
         return FALLBACK_MODEL

@@ -7,7 +7,9 @@ synced. Whether a runner lives is not read from here but from its lock, which no
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -55,6 +57,7 @@ class RunnerStatus(Struct, frozen=True, kw_only=True):
     loaded_models: list[str] = []
     #: How each loaded model was made to fit and fast, by model.
     plans: dict[str, dict[str, Any]] = {}
+    #: The models whose weights the runner sees.
     available_models: list[str] = []
     #: Median time of a denoising step lately, by model.
     step_seconds: dict[str, float] = {}
@@ -103,3 +106,20 @@ def why_stopped(layout: Layout) -> str | None:
     known = (runner.status for runner in read_all(layout) if runner.status is not None)
     latest = max(known, key=lambda status: status.updated_at, default=None)
     return latest.message if latest is not None and latest.state is RunnerState.STOPPED else None
+
+
+def available_models(layout: Layout) -> frozenset[str]:
+    """The models whose weights the runners see or, where they have ended, last saw. Cheap: asked for each request."""
+    found: set[str] = set()
+    for device in layout.runners()[1]:
+        with suppress(FileNotFoundError):  # removed since it was listed
+            status = layout.runner_status(device).stat()
+            found |= _available_for(layout, device, status.st_ino, status.st_mtime_ns)
+    return frozenset(found)
+
+
+@lru_cache(maxsize=32)
+def _available_for(layout: Layout, device: str, _inode: int, _changed: int) -> frozenset[str]:
+    """The models of one status file, which is replaced as a whole, so that another inode or time is another file."""
+    status = read(layout, device)
+    return frozenset(status.available_models if status else ())

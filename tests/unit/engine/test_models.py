@@ -283,12 +283,12 @@ def save_variant(tiny_weights: Path, model: str, folder: Path, **options: Any) -
 
 
 @pytest.mark.parametrize("model", sorted(tiny_models.MAKERS))
-@pytest.mark.parametrize("services", [{}, {"max_shard_size": "20KB"}], ids=["whole", "in services"])
+@pytest.mark.parametrize("parts", [{}, {"max_shard_size": "20KB"}], ids=["whole", "in parts"])
 def test_weights_that_are_only_there_as_a_variant_are_loaded(
-    bench: Bench, tiny_weights: Path, tmp_path: Path, model: str, services: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    bench: Bench, tiny_weights: Path, tmp_path: Path, model: str, parts: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "only" / model
-    save_variant(tiny_weights, model, folder, **services)
+    save_variant(tiny_weights, model, folder, **parts)
     assert weights.variant_of(folder) == "fp16"
     assert weights.inspect(folder).parameters == weights.inspect(tiny_weights / model).parameters
     monkeypatch.setattr(Catalog, "path", lambda _self, _key: folder)

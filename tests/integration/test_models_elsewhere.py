@@ -1,0 +1,75 @@
+"""Weights that only the runner sees, as in containers where only the runner has them mounted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from falcon.testing import TestClient
+
+from http_api.app import create_app
+from http_api.parts import assemble
+from jobs import runner_status
+from jobs.ids import timestamp
+from jobs.runner_status import RunnerState, RunnerStatus
+from jobs.settings import Settings
+from jobs.spool import Spool
+from outputs.maintenance import Maintenance
+from tests.runner_desk import RunnerDesk
+
+
+@pytest.fixture
+def client(bare_desk: RunnerDesk) -> TestClient:
+    """An API that sees the data and the catalog of the desk, but no weights."""
+    nowhere = bare_desk.folder / "not mounted"
+    settings = Settings(data=bare_desk.data, catalog=bare_desk.catalog_path, models=nowhere, reserve_megabytes=0)
+    Maintenance(bare_desk.data).tick()
+    return TestClient(create_app(assemble(settings)))
+
+
+def is_offered(client: TestClient, model: str = "tiny-sd") -> bool:
+    """Whether a model is said to be available, and whether a job for it is taken: always the same."""
+    listed: bool = client.simulate_get("/api/models").json["models"][model]["available"]
+    answer = client.simulate_post("/api/generate", json={"model_id": model, "prompt": "a castle"})
+    assert answer.status_code == (200 if listed else 400), answer.text
+    return listed
+
+
+def say(spool: Spool, models: list[str], name: str = "runner.json") -> None:
+    now = timestamp()
+    status = RunnerStatus(pid=1, state=RunnerState.IDLE, available_models=models, started_at=now, updated_at=now)
+    runner_status.write(spool.data, spool.temporary, status, name=name)
+
+
+def test_a_model_of_the_runner_is_offered_and_drawn(bare_desk: RunnerDesk, client: TestClient) -> None:
+    assert not is_offered(client)
+    with bare_desk.fake_runner():
+        bare_desk.wait_for_status(lambda status: status.available_models, "the runner to say what it has")
+        answer = client.simulate_post("/api/generate", json={"model_id": "tiny-sd", "prompt": "a castle"})
+        assert answer.status_code == 200, answer.text
+        _, job = bare_desk.spool.find(answer.json["job_id"])
+        assert bare_desk.wait_for(job).outcome == "completed"
+        assert not is_offered(client, "gone")
+    assert is_offered(client)  # it is drawn as soon as the runner is back
+
+
+def test_what_any_runner_last_saw_counts(bare_desk: RunnerDesk, client: TestClient) -> None:
+    say(bare_desk.spool, ["tiny-sd"])
+    say(bare_desk.spool, ["tiny-flux"], "runner.cuda-1.json")
+    assert is_offered(client, "tiny-sd")
+    assert is_offered(client, "tiny-flux")
+    assert not is_offered(client, "gone")
+    say(bare_desk.spool, ["a model of another catalog"])
+    assert not is_offered(client, "tiny-sd")
+    (bare_desk.data / "runner.cuda-1.json").write_text("{", encoding="utf-8")
+    assert not is_offered(client, "tiny-flux")
+
+
+def test_the_default_is_a_model_that_the_runner_has(bare_desk: RunnerDesk, client: TestClient) -> None:
+    text = bare_desk.catalog_path.read_text(encoding="utf-8").replace("models.gone", "models.demo")
+    bare_desk.catalog_path.write_text(text, encoding="utf-8")
+    settings = Settings(data=bare_desk.data, catalog=bare_desk.catalog_path, models=Path("/nowhere"))
+    client = TestClient(create_app(assemble(settings)))
+    assert client.simulate_get("/api/models").json["default"] == "demo"
+    say(bare_desk.spool, ["tiny-sd"])
+    assert client.simulate_get("/api/models").json["default"] == "tiny-sd"
