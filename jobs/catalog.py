@@ -160,7 +160,7 @@ class Catalog:
             return self._folder / entry.id
         twins = (other for other, it in self.models.items() if it.shares_weights_with(entry))
         folders = (self._weights / other for other in (key, *twins))
-        return next((folder for folder in folders if folder.exists()), self._weights / key)
+        return next((folder for folder in folders if _is_there(folder)), self._weights / key)
 
     def is_available(self, key: str) -> bool:
         """Whether the weights of a model are here, or seen elsewhere."""
@@ -190,6 +190,15 @@ class Catalog:
         if self.is_available(self.preferred) or FALLBACK_MODEL not in self.models:
             return self.preferred
         return FALLBACK_MODEL
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a folder can be seen; where it cannot for want of permission, `absence` says so."""
+    try:
+        folder.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _shown(folder: str) -> str:

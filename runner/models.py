@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.key not in catalog.models:
             raise PullFailed(f"{chosen.key!r} is not in the catalog; there are: {', '.join(catalog.models)}.")
         return int(chosen.run(catalog, chosen.key))
-    except (CatalogError, SettingsError, PullFailed) as error:
+    except (CatalogError, SettingsError, PullFailed, PermissionError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

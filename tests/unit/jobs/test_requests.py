@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +275,32 @@ def test_a_local_model_that_cannot_be_used_is_told_by_its_cause(
     assert "available now: tiny." in refused.value.message
     assert "pull" not in refused.value.message
     assert str(tmp_path) not in refused.value.message
+
+
+def test_weights_that_may_not_be_read_are_not_available(catalog: Catalog, tmp_path: Path) -> None:
+    """As `/models` of a container that runs with another user."""
+    catalog.models["castle"] = ModelEntry(id="weights/castle", description="x", local=True)
+    for folder in (tmp_path / "models", tmp_path / "weights"):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0)
+    with another_user():
+        assert list(catalog.available()) == []
+        assert catalog.default == "tiny"
+        for key, what in (("tiny", "weights"), ("castle", "local folder 'weights/castle'")):
+            with pytest.raises(InvalidRequest) as refused:
+                RequestValidator(catalog, 500).generate(json.dumps({"model_id": key, "prompt": "x"}).encode())
+            assert f"whose {what} cannot be read here: Permission denied; available now: none." in refused.value.message
+            assert "pull" not in refused.value.message
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    """Be somebody for whom permissions count, where the tests are run by root."""
+    was_root = os.geteuid() == 0
+    if was_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if was_root:
+            os.seteuid(0)
