@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -80,6 +81,46 @@ def test_systemd_understands_the_units(name: str, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     about_this = [line for line in done.stderr.splitlines() if name in line]
     assert not about_this, about_this
+
+
+def instructions() -> list[str]:
+    """The instructions of the Containerfile, each in one line, without comments."""
+    text = (REPOSITORY / "Containerfile").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return [line for line in re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines() if line]
+
+
+def stage(name: str) -> list[str]:
+    """The instructions of one image; those of the stage that it begins with come first."""
+    found: list[str] = []
+    inside = False
+    for line in instructions():
+        if match := re.fullmatch(r"FROM (\S+) AS (\w+)", line):
+            inside = match[2] in (name, "base")
+        elif inside:
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("image", ["api", "runner"])
+def test_an_image_runs_as_a_user_that_is_a_number(image: str) -> None:
+    """Kubernetes cannot tell of a name that it is not root (runAsNonRoot)."""
+    users = [line.removeprefix("USER ") for line in stage(image) if line.startswith("USER ")]
+    assert len(users) == 1
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[0])
+
+
+def test_any_user_of_group_0_may_use_the_folders_of_the_images(tmp_path: Path) -> None:
+    """The very commands of the Containerfile, for folders of the test."""
+    line = next(line for line in stage("base") if line.startswith("RUN useradd"))
+    commands = line.partition("&&")[2].replace("/data", f"{tmp_path}/data").replace("/models", f"{tmp_path}/models")
+    if os.geteuid() != 0:
+        commands = commands.replace(" chown ", " true ")
+    subprocess.run(["sh", "-c", commands], check=True)
+    for name, others in (("data", 0), ("models", 5)):
+        status = (tmp_path / name).stat()
+        assert (status.st_mode & 0o777, status.st_gid) == (0o770 | others, 0 if os.geteuid() == 0 else status.st_gid)
+    assert (tmp_path / "data" / ".cyberimage").stat().st_mode & 0o777 == 0o660
 
 
 def as_the_generator_reads(value: str) -> str:
