@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from core.settings import Settings
@@ -121,6 +122,25 @@ def test_any_user_of_group_0_may_use_the_folders_of_the_images(tmp_path: Path) -
         status = (tmp_path / name).stat()
         assert (status.st_mode & 0o777, status.st_gid) == (0o770 | others, 0 if os.geteuid() == 0 else status.st_gid)
     assert (tmp_path / "data" / ".cyberimage").stat().st_mode & 0o777 == 0o660
+
+
+def test_the_documented_pulls_go_where_the_units_look() -> None:
+    text = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    commands = re.sub(r"\\\n\s*", "", text)
+    systemd, podman, compose = (line for line in commands.splitlines() if " pull flux-1" in line)
+    (looks,) = re.findall(r"^CYBERIMAGE_MODELS=(.*)$", example(), re.MULTILINE)
+    assert f" CYBERIMAGE_MODELS={looks} " in systemd
+    assert "sudo -u cyberimage " in systemd  # as the unit has it
+    unit = (DEPLOY / "quadlet" / "cyberimage-runner.container").read_text(encoding="utf-8")
+    (mounted,) = re.findall(r"^Volume=(\S+):/models:", unit, re.MULTILINE)
+    assert f" -v {mounted}:/models:" in podman
+    assert f" {mounted} " in next(line for line in commands.splitlines() if line.startswith("install -d "))
+    assert any("CYBERIMAGE_MODELS=/models" in line for line in stage("base"))
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    assert " run --rm models pull flux-1" in compose
+    assert services["models"]["volumes"] == ["models:/models"]
+    assert "models:/models:ro" in services["runner"]["volumes"]
+    assert "make models" not in text
 
 
 def as_the_generator_reads(value: str) -> str:
