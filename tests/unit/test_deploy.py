@@ -111,6 +111,13 @@ def test_an_image_runs_as_a_user_that_is_a_number(image: str) -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[0])
 
 
+def test_the_image_of_the_runner_can_compile_models() -> None:
+    """What loading.py asks for; the headers of the C library are only recommended by Debian's gcc."""
+    installed = " ".join(line for line in stage("runner") if line.startswith("RUN apt-get"))
+    assert {"gcc", "libc6-dev"} <= set(installed.split())
+    assert not [line for line in stage("api") if "gcc" in line]
+
+
 def test_any_user_of_group_0_may_use_the_folders_of_the_images(tmp_path: Path) -> None:
     """The very commands of the Containerfile, for folders of the test."""
     line = next(line for line in stage("base") if line.startswith("RUN useradd"))
