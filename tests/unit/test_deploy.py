@@ -8,6 +8,8 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
+import tomllib
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,6 +111,31 @@ def test_an_image_runs_as_a_user_that_is_a_number(image: str) -> None:
     users = [line.removeprefix("USER ") for line in stage(image) if line.startswith("USER ")]
     assert len(users) == 1
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[0])
+
+
+@pytest.mark.parametrize("image", ["api", "runner"])
+def test_a_changed_source_does_not_fetch_the_packages_again(image: str) -> None:
+    lines = stage(image)
+    sources = [
+        number for number, line in enumerate(lines) if re.match(r"COPY (?!pyproject.toml constraints.txt)", line)
+    ]
+    fetching = [number for number, line in enumerate(lines) if "apt-get" in line or "--requirement" in line]
+    assert fetching
+    assert max(fetching) < min(sources)
+    after = [line for line in lines[min(sources) :] if line.startswith("RUN ")]
+    assert after == ["RUN pip install --no-deps --no-build-isolation ."]
+
+
+def test_the_images_install_what_the_project_needs(tmp_path: Path) -> None:
+    """The very command of the Containerfile that lists it."""
+    line = next(line for line in stage("base") if "tomllib" in line).removeprefix("RUN ").partition(" && ")[0]
+    command = line.replace("'/tmp/", f"'{tmp_path}/").replace("python -c", f"{sys.executable} -c")
+    subprocess.run(["sh", "-c", command], check=True, cwd=REPOSITORY)
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    base = project["build-system"]["requires"] + project["project"]["dependencies"]
+    assert (tmp_path / "base.txt").read_text(encoding="utf-8").splitlines() == base
+    extra = project["project"]["optional-dependencies"]["runner"]
+    assert (tmp_path / "runner.txt").read_text(encoding="utf-8").splitlines() == extra
 
 
 def test_the_image_of_the_runner_can_compile_models() -> None:
