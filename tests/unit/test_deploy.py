@@ -113,6 +113,18 @@ def test_an_image_runs_as_a_user_that_is_a_number(image: str) -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[0])
 
 
+def test_docker_and_podman_send_the_same_files() -> None:
+    """Docker does not know .containerignore; all that the images copy must be let through."""
+    text = (REPOSITORY / ".containerignore").read_text(encoding="utf-8")
+    assert (REPOSITORY / ".dockerignore").read_text(encoding="utf-8") == text
+    lines = text.splitlines()
+    assert lines[0] == "**"
+    for line in {*stage("api"), *stage("runner")}:
+        for source in line.split()[1:-1] if line.startswith("COPY ") else ():
+            assert any(f"{source}/".startswith(f"{let.removeprefix('!')}/") for let in lines if let[0] == "!"), source
+            assert (REPOSITORY / source).exists(), source
+
+
 @pytest.mark.parametrize("image", ["api", "runner"])
 def test_a_changed_source_does_not_fetch_the_packages_again(image: str) -> None:
     lines = stage(image)
