@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -29,12 +30,28 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    root.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version of this program and end")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_making(commands)
     _add_jobs(commands)
     _add_images(commands)
     _add_server(commands)
     return root
+
+
+class _ShowVersion(argparse.Action):
+    """Looks the version up only where it is asked for: that costs as much as all else of the start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print the version and end."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("cyberimage")
+        except PackageNotFoundError:
+            parser.exit(1, f"{parser.prog} is not installed, so that its version is not known.\n")
+        sys.stdout.write(f"{parser.prog} {found}\n")
+        parser.exit()
 
 
 _Commands = argparse._SubParsersAction  # the only name that argparse has for it

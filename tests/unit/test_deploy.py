@@ -113,6 +113,17 @@ def test_an_image_runs_as_a_user_that_is_a_number(image: str) -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[0])
 
 
+def test_the_project_names_its_licence_and_its_types() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    assert (project["project"]["license"], project["project"]["license-files"]) == ("Apache-2.0", ["LICENSE"])
+    text = (REPOSITORY / "LICENSE").read_text(encoding="utf-8")
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert "py.typed" in project["tool"]["setuptools"]["package-data"]["*"]
+    for package in project["tool"]["mypy"]["packages"]:
+        assert (REPOSITORY / package / "py.typed").is_file(), package
+
+
 def test_docker_and_podman_send_the_same_files() -> None:
     """Docker does not know .containerignore; all that the images copy must be let through."""
     text = (REPOSITORY / ".containerignore").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from client.command_line import Exit, main
-from tests.programs import free_port
+from tests.programs import REPOSITORY, free_port
 from tests.unit.client.contract_server import PNG, ContractServer, contract_server
 
 ACCEPTED = (200, {"job_id": "j", "status": "pending", "num_images": 1, "message": "fine"})
@@ -199,3 +200,11 @@ def test_help_names_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     shown = capsys.readouterr().out
     assert all(f" {code.value}  " in shown for code in Exit)
+
+
+def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code in (0, None)
+    assert capsys.readouterr().out == f"cyberimage {project['version']}\n"
