@@ -9,8 +9,8 @@ import http.client
 import sys
 from typing import Final
 
-from jobs.errors import SettingsError
-from jobs.settings import Settings
+from core.errors import SettingsError
+from core.settings import Settings
 
 _PATH: Final = "/health/live"
 #: Seconds in which a living API answers.

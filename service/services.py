@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from core.settings import Settings
 from enrich.enricher import Enricher, enricher_from
 from jobs.catalog import Catalog
 from jobs.requests import RequestValidator
+from jobs.runner_status import available_models
 from service.data import Data, open_data
 from service.rate_limit import RateLimiter
 
@@ -26,7 +28,7 @@ class Services(Data):
 def build_services(settings: Settings) -> Services:
     """The real ones for these settings; raises CatalogError, SettingsError."""
     data = open_data(settings)
-    catalog = Catalog.load(settings.catalog, settings.models)
+    catalog = Catalog.load(settings.catalog, settings.models, partial(available_models, data.layout))
     return Services(
         **vars(data),
         settings=settings,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from falcon.testing import TestClient
+from falcon.testing import DEFAULT_HOST, TestClient
 
+from core.settings import Settings
 from http_api.app import create_app
-from http_api.parts import assemble
 from jobs import runner_status
 from jobs.ids import timestamp
 from jobs.runner_status import RunnerState, RunnerStatus
-from jobs.settings import Settings
 from jobs.spool import Spool
-from outputs.maintenance import Maintenance
+from service.maintenance import Maintenance
+from service.services import build_services
 from tests.runner_desk import RunnerDesk
 
 
@@ -22,9 +22,16 @@ from tests.runner_desk import RunnerDesk
 def client(bare_desk: RunnerDesk) -> TestClient:
     """An API that sees the data and the catalog of the desk, but no weights."""
     nowhere = bare_desk.folder / "not mounted"
-    settings = Settings(data=bare_desk.data, catalog=bare_desk.catalog_path, models=nowhere, reserve_megabytes=0)
-    Maintenance(bare_desk.data).tick()
-    return TestClient(create_app(assemble(settings)))
+    settings = Settings(
+        data=bare_desk.data,
+        catalog=bare_desk.catalog_path,
+        models=nowhere,
+        reserve_megabytes=0,
+        allowed_hosts=(DEFAULT_HOST,),
+    )
+    services = build_services(settings)
+    Maintenance(services).tick()
+    return TestClient(create_app(services))
 
 
 def is_offered(client: TestClient, model: str = "tiny-sd") -> bool:
@@ -35,15 +42,15 @@ def is_offered(client: TestClient, model: str = "tiny-sd") -> bool:
     return listed
 
 
-def say(spool: Spool, models: list[str], name: str = "runner.json") -> None:
+def say(spool: Spool, models: list[str], device: str = "cpu") -> None:
     now = timestamp()
     status = RunnerStatus(pid=1, state=RunnerState.IDLE, available_models=models, started_at=now, updated_at=now)
-    runner_status.write(spool.data, spool.temporary, status, name=name)
+    runner_status.write(spool.layout, status, device)
 
 
 def test_a_model_of_the_runner_is_offered_and_drawn(bare_desk: RunnerDesk, client: TestClient) -> None:
     assert not is_offered(client)
-    with bare_desk.fake_runner():
+    with bare_desk.stub_runner():
         bare_desk.wait_for_status(lambda status: status.available_models, "the runner to say what it has")
         answer = client.simulate_post("/api/generate", json={"model_id": "tiny-sd", "prompt": "a castle"})
         assert answer.status_code == 200, answer.text
@@ -55,13 +62,13 @@ def test_a_model_of_the_runner_is_offered_and_drawn(bare_desk: RunnerDesk, clien
 
 def test_what_any_runner_last_saw_counts(bare_desk: RunnerDesk, client: TestClient) -> None:
     say(bare_desk.spool, ["tiny-sd"])
-    say(bare_desk.spool, ["tiny-flux"], "runner.cuda-1.json")
+    say(bare_desk.spool, ["tiny-flux"], "cuda:1")
     assert is_offered(client, "tiny-sd")
     assert is_offered(client, "tiny-flux")
     assert not is_offered(client, "gone")
     say(bare_desk.spool, ["a model of another catalog"])
     assert not is_offered(client, "tiny-sd")
-    (bare_desk.data / "runner.cuda-1.json").write_text("{", encoding="utf-8")
+    (bare_desk.data / "cuda:1").write_text("{", encoding="utf-8")
     assert not is_offered(client, "tiny-flux")
 
 
@@ -69,7 +76,7 @@ def test_the_default_is_a_model_that_the_runner_has(bare_desk: RunnerDesk, clien
     text = bare_desk.catalog_path.read_text(encoding="utf-8").replace("models.gone", "models.demo")
     bare_desk.catalog_path.write_text(text, encoding="utf-8")
     settings = Settings(data=bare_desk.data, catalog=bare_desk.catalog_path, models=Path("/nowhere"))
-    client = TestClient(create_app(assemble(settings)))
+    client = TestClient(create_app(build_services(settings)))
     assert client.simulate_get("/api/models").json["default"] == "demo"
     say(bare_desk.spool, ["tiny-sd"])
     assert client.simulate_get("/api/models").json["default"] == "tiny-sd"

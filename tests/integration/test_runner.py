@@ -7,15 +7,15 @@ import signal
 
 import pytest
 import torch
-from falcon.testing import TestClient
-from http_api.parts import assemble
-from jobs.settings import Settings
+from falcon.testing import DEFAULT_HOST, TestClient
 from PIL import Image
 
+from core.settings import Settings
 from http_api.app import create_app
 from jobs.schema import State
 from outputs import png
 from runner.__main__ import EX_CONFIG
+from service.services import build_services
 from tests.programs import PATIENCE, wait_until
 from tests.runner_desk import RunnerDesk, is_running
 
@@ -76,8 +76,8 @@ def test_a_device_that_is_not_there_ends_the_runner_with_a_sentence(desk: Runner
         assert "Traceback" not in runner.output()
         assert runner.output().count("A worker has started.") == 1
     assert (desk.state(job), desk.stored(job).attempts) == (State.PENDING, 0)
-    parts = assemble(Settings(data=desk.data, catalog=desk.catalog_path, models=desk.weights))
-    ready = TestClient(create_app(parts)).simulate_get("/health/ready")
+    services = build_services(Settings(data=desk.data, catalog=desk.catalog_path, models=desk.weights, allowed_hosts=(DEFAULT_HOST,)))
+    ready = TestClient(create_app(services)).simulate_get("/health/ready")
     assert ready.status_code == 503
     assert f"No runner is running; jobs wait until one is started. CYBERIMAGE_DEVICE is '{device}'" in ready.text
 
