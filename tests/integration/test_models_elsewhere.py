@@ -68,14 +68,16 @@ def test_what_any_runner_last_saw_counts(bare_desk: RunnerDesk, client: TestClie
     assert not is_offered(client, "gone")
     say(bare_desk.spool, ["a model of another catalog"])
     assert not is_offered(client, "tiny-sd")
-    (bare_desk.data / "cuda:1").write_text("{", encoding="utf-8")
+    bare_desk.spool.layout.runner_status("cuda:1").write_text("{", encoding="utf-8")
     assert not is_offered(client, "tiny-flux")
 
 
 def test_the_default_is_a_model_that_the_runner_has(bare_desk: RunnerDesk, client: TestClient) -> None:
     text = bare_desk.catalog_path.read_text(encoding="utf-8").replace("models.gone", "models.demo")
     bare_desk.catalog_path.write_text(text, encoding="utf-8")
-    settings = Settings(data=bare_desk.data, catalog=bare_desk.catalog_path, models=Path("/nowhere"))
+    settings = Settings(
+        data=bare_desk.data, catalog=bare_desk.catalog_path, models=Path("/nowhere"), allowed_hosts=(DEFAULT_HOST,)
+    )
     client = TestClient(create_app(build_services(settings)))
     assert client.simulate_get("/api/models").json["default"] == "demo"
     say(bare_desk.spool, ["tiny-sd"])

@@ -76,7 +76,9 @@ def test_a_device_that_is_not_there_ends_the_runner_with_a_sentence(desk: Runner
         assert "Traceback" not in runner.output()
         assert runner.output().count("A worker has started.") == 1
     assert (desk.state(job), desk.stored(job).attempts) == (State.PENDING, 0)
-    services = build_services(Settings(data=desk.data, catalog=desk.catalog_path, models=desk.weights, allowed_hosts=(DEFAULT_HOST,)))
+    services = build_services(
+        Settings(data=desk.data, catalog=desk.catalog_path, models=desk.weights, allowed_hosts=(DEFAULT_HOST,))
+    )
     ready = TestClient(create_app(services)).simulate_get("/health/ready")
     assert ready.status_code == 503
     assert f"No runner is running; jobs wait until one is started. CYBERIMAGE_DEVICE is '{device}'" in ready.text
