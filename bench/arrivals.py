@@ -156,7 +156,7 @@ def _claimer(kind: str, folder: Path) -> Iterator[tuple[int, _Claims]]:
 def _run(data: Path, worker: str) -> None:
     """The real supervisor, with the worker below."""
     from runner.__main__ import _listen_for_signals
-    from runner.job_source import Intake
+    from runner.job_source import JobSource
     from runner.status_board import StatusBoard
     from runner.supervisor import Supervisor
     from runner.wake import WakePipe
@@ -167,14 +167,14 @@ def _run(data: Path, worker: str) -> None:
     wake = WakePipe()
     requests = _listen_for_signals(wake)
     adopter = Adopter(spool, RequestValidator(catalog, prompt_limit=500), quiet_seconds=30)
-    intake = Intake(settings, spool, adopter)
-    intake.scan_if_due()
+    source = JobSource(settings, spool, adopter)
+    source.scan_if_due()
     command = [sys.executable, "-m", "bench.arrivals", worker, str(data)]
     with (data / "claims").open("w", encoding="utf-8") as claims:
         claims.write("ready\n")
         claims.flush()
         board = StatusBoard(spool, catalog, "none")
-        Supervisor(settings, intake, board, wake, lambda: len(requests), command).run()
+        Supervisor(settings, source, board, wake, lambda: len(requests), command).run()
 
 
 def _work(data: Path, spool: Spool) -> None:

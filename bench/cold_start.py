@@ -62,7 +62,7 @@ def wait_until(condition: Callable[[], Any], about: str) -> float:
     raise RuntimeError(f"{about} did not happen within {PATIENCE:.0f} s")
 
 
-class Desk:
+class Harness:
     """A data directory with a real runner on it."""
 
     def __init__(self, folder: Path) -> None:
@@ -164,12 +164,12 @@ def measure(rounds: int, *, say: bool) -> list[dict[str, Any]]:
     """The rows, as `bench.results.Row` has them."""
     cold, warm, scripts = [], [], []
     with tempfile.TemporaryDirectory() as folder:
-        desk = Desk(Path(folder))
-        with desk.runner():
+        harness = Harness(Path(folder))
+        with harness.runner():
             for number in range(rounds):
                 scripts.append(bare())
-                cold.append(desk.cold())
-                warm.append(desk.warm())
+                cold.append(harness.cold())
+                warm.append(harness.warm())
                 if say:
                     stations = ", ".join(f"{name} {seconds:.2f}" for name, seconds in cold[-1].items())
                     print(f"round {number + 1}: bare {scripts[-1]:.2f} s; runner: {stations} s; warm {warm[-1]:.3f} s")

@@ -147,7 +147,9 @@ def draw(name: str, shape: Shape, wanted_device: str, rounds: int) -> dict[str, 
     from engine.local.weights import ModelFiles
 
     device, entry = choose(wanted_device), OPTIONS[name]
-    room = memory_plan.Room(is_gpu=device.is_cuda, device_free=device.memory()[0], host_free=host_memory.available())
+    available = memory_plan.AvailableMemory(
+        is_gpu=device.is_cuda, device_free=device.memory()[0], host_free=host_memory.available()
+    )
     dtype = loading.dtype_of(entry, device)
     started = time.perf_counter()
     pipeline = make_pipeline(shape, device.name, dtype)
@@ -155,7 +157,7 @@ def draw(name: str, shape: Shape, wanted_device: str, rounds: int) -> dict[str, 
     modules = {key: part for key, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
     sizes = {key: sum(number.numel() for number in part.parameters()) for key, part in modules.items()}
     need = need_of(ModelFiles(sizes, None), dtype.itemsize, shape.side**2)
-    plan = memory_plan.choose(need, room, entry.memory, entry.quantisation)
+    plan = memory_plan.choose(need, available, entry.memory, entry.quantisation)
     speed = loading.prepare(pipeline, entry, plan, device)
     images = entry.speed.batch_size
     request = ImageRequest(

@@ -59,7 +59,7 @@ class Stopwatch:
         return Times((time.perf_counter() - self._clock) / IMAGES, (time.process_time() - self._processor) / IMAGES)
 
 
-class Desk:
+class Harness:
     """One worker in this process, on a data directory of its own."""
 
     def __init__(self, folder: Path, side: int, steps: int) -> None:
@@ -138,20 +138,20 @@ def measure(rounds: int, side: int, seconds: float, *, say: bool) -> list[dict[s
     callbacks: list[float] = []
     _time_callbacks(callbacks)
     with tempfile.TemporaryDirectory() as folder:
-        desk = Desk(Path(folder), side, steps=10)
-        desk.run_bare()
-        desk.steps = max(10, min(150, round(10 * seconds / desk.run_bare().clock)))
-        desk.run_job()
+        harness = Harness(Path(folder), side, steps=10)
+        harness.run_bare()
+        harness.steps = max(10, min(150, round(10 * seconds / harness.run_bare().clock)))
+        harness.run_job()
         callbacks.clear()
         pairs = []
         for number in range(rounds):
-            bare, job = desk.run_bare(), desk.run_job()
+            bare, job = harness.run_bare(), harness.run_job()
             pairs.append((bare, job))
             if say:
                 print(
                     f"round {number + 1}: bare {bare.clock:.3f} s, job {job.clock:.3f} s; ratios {_ratios(bare, job)}"
                 )
-        jobs, encodings = rounds + 2, _encodings(desk)
+        jobs, encodings = rounds + 2, _encodings(harness)
     percent = 100 * (median(job.clock / bare.clock for bare, job in pairs) - 1)
     processor = 100 * (median(job.processor / bare.processor for bare, job in pairs) - 1)
     bare_seconds = median(bare.clock for bare, _ in pairs)
@@ -165,18 +165,18 @@ def measure(rounds: int, side: int, seconds: float, *, say: bool) -> list[dict[s
             processor_percent=processor,
         ),
         _row("step callback, mean", 1000 * mean(callbacks), GOAL_CALLBACK_MS, "ms", calls=len(callbacks)),
-        _row(f"loads in {jobs} jobs on a warm model", desk.loads, 0, "loads"),
+        _row(f"loads in {jobs} jobs on a warm model", harness.loads, 0, "loads"),
         _row(f"encodings of the prompt in a job of {IMAGES} images", encodings, 1, "encodings"),
     ]
 
 
-def _encodings(desk: Desk) -> int:
+def _encodings(harness: Harness) -> int:
     """How often one job has its prompt encoded."""
-    kind = type(desk.pipeline)
+    kind = type(harness.pipeline)
     encode, calls = kind.encode_prompt, []
     kind.encode_prompt = lambda self, *given, **named: (calls.append(given), encode(self, *given, **named))[1]
     try:
-        desk.run_job()
+        harness.run_job()
     finally:
         kind.encode_prompt = encode
     return len(calls)

@@ -1,4 +1,4 @@
-"""Named points at which a test may kill the process, to prove that every crash is survivable.
+"""Named failpoints, at which a test may kill the process, to prove that every crash is survivable.
 
 Set `CYBERIMAGE_CRASH_AT=N` and the process ends with SIGKILL at the Nth point that it passes;
 `CYBERIMAGE_CRASH_LOG=file` records the names passed. Without these variables a point costs one comparison.
@@ -22,8 +22,8 @@ _crash = _die
 _passed: list[str] = []
 
 
-def point(name: str) -> None:
-    """Pass the point `name`; die here if the harness asked for it."""
+def failpoint(name: str) -> None:
+    """Pass the failpoint `name`; die here if the harness asked for it."""
     if _armed:
         _pass_armed(name)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from core.failpoints import point
+from core.failpoints import failpoint
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def create(path: Path | str, content: bytes, temporary: Path, *, name: str = "fi
     _publish(os.link, path, content, temporary, name)
 
 
-def create_unrivalled(path: Path | str, content: bytes, temporary: Path, *, name: str = "file") -> None:
+def create_unique(path: Path | str, content: bytes, temporary: Path, *, name: str = "file") -> None:
     """As `create`, for a name that nobody else can have chosen: one rename instead of a link and an unlink."""
     _publish(os.rename, path, content, temporary, name)
 
@@ -65,9 +65,9 @@ def _publish(
 ) -> None:
     with _draft(content, temporary, name=name, durable=True) as draft:
         show(draft, path)
-        point(f"{name}.linked")
+        failpoint(f"{name}.linked")
         _sync_new_name(path)
-    point(f"{name}.synced")
+    failpoint(f"{name}.synced")
 
 
 def replace(path: Path, content: bytes, temporary: Path, *, durable: bool = True, name: str = "file") -> None:
@@ -77,19 +77,19 @@ def replace(path: Path, content: bytes, temporary: Path, *, durable: bool = True
     """
     with _draft(content, temporary, name=name, durable=durable) as draft:
         os.rename(draft, path)
-        point(f"{name}.renamed")
+        failpoint(f"{name}.renamed")
     if durable:
         sync_directory(path.parent)
-        point(f"{name}.synced")
+        failpoint(f"{name}.synced")
 
 
 def move(source: Path, target: Path, *, name: str = "move") -> None:
     """Rename between two directories of one file system, durably; the target directory is synced first."""
-    point(f"{name}.before")
+    failpoint(f"{name}.before")
     os.rename(source, target)
-    point(f"{name}.renamed")
+    failpoint(f"{name}.renamed")
     sync_directory(target.parent)
-    point(f"{name}.target_synced")
+    failpoint(f"{name}.target_synced")
     sync_directory(source.parent)
 
 
@@ -166,14 +166,14 @@ def _read_all(descriptor: int, hint: int) -> bytes:
 @contextmanager
 def _draft(content: bytes, temporary: Path, *, name: str, durable: bool) -> Iterator[str]:
     """A whole file under a name of its own, locked until its name is gone again: see `sweep`."""
-    point(f"{name}.before")
+    failpoint(f"{name}.before")
     draft, descriptor = _open_draft(temporary)
     try:
         _write_all(descriptor, content)
-        point(f"{name}.written")
+        failpoint(f"{name}.written")
         if durable:
             os.fsync(descriptor)
-        point(f"{name}.draft_synced")
+        failpoint(f"{name}.draft_synced")
         yield draft
     finally:
         with suppress(OSError):  # renamed; or left for the sweep, since the first error is the one to report

@@ -47,14 +47,14 @@ def _optional_path(value: str) -> Path | None:
     return _path(value) if value else None
 
 
-def _switch(value: str) -> bool:
+def _boolean(value: str) -> bool:
     words = {"on": True, "1": True, "true": True, "yes": True, "off": False, "0": False, "false": False, "no": False}
     if value.lower() not in words:
         raise ValueError("must be on or off")
     return words[value.lower()]
 
 
-def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
+def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
         if not (value.isascii() and value.isdigit()) or not minimum <= int(value) <= maximum:
             raise ValueError(f"must be a whole number from {minimum} to {maximum}")
@@ -125,14 +125,14 @@ class Settings:
     create_data: bool = _setting(
         "CYBERIMAGE_CREATE_DATA",
         "off",
-        _switch,
+        _boolean,
         "Make a data directory even where an empty folder (perhaps an unmounted volume) lies.",
     )
     catalog: Path = _setting("CYBERIMAGE_CATALOG", "./models.toml", _path, "The model catalog.")
     models: Path = _setting("CYBERIMAGE_MODELS", "./models", _path, "The folder that holds pulled model weights.")
     host: str = _setting("CYBERIMAGE_HOST", "127.0.0.1", _host, "The address that the API binds.")
-    port: int = _setting("PORT", "5050", _whole(1, 65535), "The port of the API.")
-    web_workers: int = _setting("CYBERIMAGE_WEB_WORKERS", "2", _whole(1, 64), "gunicorn worker processes.")
+    port: int = _setting("PORT", "5050", _integer(1, 65535), "The port of the API.")
+    web_workers: int = _setting("CYBERIMAGE_WEB_WORKERS", "2", _integer(1, 64), "gunicorn worker processes.")
     rate_limit: RateLimit | None = _setting(
         "CYBERIMAGE_RATE_LIMIT",
         "10/hour",
@@ -142,12 +142,12 @@ class Settings:
     trusted_proxies: int = _setting(
         "CYBERIMAGE_TRUSTED_PROXIES",
         "0",
-        _whole(0, 10),
+        _integer(0, 10),
         "How many proxies of yours stand before the API; the client is then the nth address from the right "
         "of X-Forwarded-For.",
     )
     prompt_limit: int = _setting(
-        "CYBERIMAGE_PROMPT_LIMIT", "500", _whole(1, 20000), "The longest prompt and negative prompt, in characters."
+        "CYBERIMAGE_PROMPT_LIMIT", "500", _integer(1, 20000), "The longest prompt and negative prompt, in characters."
     )
     api_keys: Path | None = _setting(
         "CYBERIMAGE_API_KEYS",
@@ -156,7 +156,7 @@ class Settings:
         "File of hashed API keys (`python -m http_api.access NAME SCOPES` makes one); empty: no key is needed.",
     )
     allow_open: bool = _setting(
-        "CYBERIMAGE_ALLOW_OPEN", "off", _switch, "Serve other machines although no key is needed."
+        "CYBERIMAGE_ALLOW_OPEN", "off", _boolean, "Serve other machines although no key is needed."
     )
     allowed_hosts: tuple[str, ...] = _setting(
         "CYBERIMAGE_ALLOWED_HOSTS",
@@ -166,13 +166,13 @@ class Settings:
         "::1) where the API binds such an address and CYBERIMAGE_TRUSTED_PROXIES is 0, else any.",
     )
     max_pending: int = _setting(
-        "CYBERIMAGE_MAX_PENDING", "10000", _whole(1, 10_000_000), "Pending jobs before the API answers 503."
+        "CYBERIMAGE_MAX_PENDING", "10000", _integer(1, 10_000_000), "Pending jobs before the API answers 503."
     )
     reserve_megabytes: int = _setting(
-        "CYBERIMAGE_RESERVE_MB", "512", _whole(0, 1_000_000), "Free disk space (MiB) that is never used up."
+        "CYBERIMAGE_RESERVE_MB", "512", _integer(0, 1_000_000), "Free disk space (MiB) that is never used up."
     )
     max_attempts: int = _setting(
-        "CYBERIMAGE_MAX_ATTEMPTS", "3", _whole(1, 100), "Starts of a job before a crashing job is given up."
+        "CYBERIMAGE_MAX_ATTEMPTS", "3", _integer(1, 100), "Starts of a job before a crashing job is given up."
     )
     retry_delays: tuple[float, ...] = _setting(
         "CYBERIMAGE_RETRY_DELAYS", "0,30,120", _delays, "Seconds before the second, third, ... attempt after a crash."
@@ -193,23 +193,23 @@ class Settings:
     quiet_seconds: float = _setting(
         "CYBERIMAGE_QUIET_SECONDS", "30", _seconds(0), "How long a broken drop must lie unchanged to be refused."
     )
-    watch: bool = _setting("CYBERIMAGE_WATCH", "on", _switch, "Use file events; `off` relies on the scan alone.")
+    watch: bool = _setting("CYBERIMAGE_WATCH", "on", _boolean, "Use file events; `off` relies on the scan alone.")
     look_ahead: int = _setting(
-        "CYBERIMAGE_LOOK_AHEAD", "0", _whole(0, 1000), "How many jobs may overtake an older one to keep a model warm."
+        "CYBERIMAGE_LOOK_AHEAD", "0", _integer(0, 1000), "How many jobs may overtake an older one to keep a model warm."
     )
     previews: bool = _setting(
         "CYBERIMAGE_PREVIEWS",
         "on",
-        _switch,
+        _boolean,
         "Show how the image in hand looks so far; takes at most 2 % of the time of its steps.",
     )
     embed_metadata: bool = _setting(
-        "CYBERIMAGE_EMBED_METADATA", "on", _switch, "Write prompt and settings into the PNG."
+        "CYBERIMAGE_EMBED_METADATA", "on", _boolean, "Write prompt and settings into the PNG."
     )
     log_level: str = _setting(
         "CYBERIMAGE_LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"), "How much is logged."
     )
-    log_prompts: bool = _setting("CYBERIMAGE_LOG_PROMPTS", "off", _switch, "Whether prompts appear in logs.")
+    log_prompts: bool = _setting("CYBERIMAGE_LOG_PROMPTS", "off", _boolean, "Whether prompts appear in logs.")
     openai_endpoint: str = _setting(
         "OPENAI_ENDPOINT", "", _text, "Base URL of an OpenAI-compatible server for /enrich; empty: built-in enricher."
     )

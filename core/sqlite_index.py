@@ -51,7 +51,7 @@ class _Connection(sqlite3.Connection):
         self.notes: dict[object, Any] = {}
 
 
-def remembered(database: sqlite3.Connection, key: object, compute: Callable[[], Value]) -> Value:
+def cached_until_write(database: sqlite3.Connection, key: object, compute: Callable[[], Value]) -> Value:
     """The value of `compute()`, kept until anything in the database changes. For connections that only read."""
     if not isinstance(database, _Connection):
         return compute()
@@ -64,7 +64,7 @@ def remembered(database: sqlite3.Connection, key: object, compute: Callable[[], 
     return cast("Value", database.memory[key])
 
 
-def notes(database: sqlite3.Connection) -> dict[object, Any]:
+def sticky_cache(database: sqlite3.Connection) -> dict[object, Any]:
     """Results that are kept over changes of the database; whoever reads one must know what has changed since."""
     if not isinstance(database, _Connection):
         return {}

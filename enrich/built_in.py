@@ -56,7 +56,7 @@ class _Draft:
 
     def __init__(self, prompt: Reading, room: int) -> None:
         self.prompt = prompt
-        self.room = room
+        self.capacity = room
         self.facts = dict(prompt.facts)
         self.words = prompt
         self.chosen: defaultdict[str, list[str]] = defaultdict(list)
@@ -66,7 +66,7 @@ class _Draft:
         """Whether the phrase neither contradicts nor repeats, and still has room."""
         reading = phrase.reading
         return (
-            len(phrase.text) + 2 <= self.room
+            len(phrase.text) + 2 <= self.capacity
             and not self.words.repeats(reading.words)
             and all(self._admits(aspect, values) for aspect, values in reading.facts.items())
         )
@@ -75,7 +75,7 @@ class _Draft:
         """Like `fits`, but the style was asked for, so if need be its name may contradict the prompt."""
         named = self.prompt.facts.get("style", frozenset())
         return (
-            len(phrase.text) + 2 <= self.room
+            len(phrase.text) + 2 <= self.capacity
             and not self.words.repeats(phrase.reading.words)
             and named.isdisjoint(phrase.reading.facts.get("style", frozenset()))
         )
@@ -90,7 +90,7 @@ class _Draft:
 
     def add(self, role: str, phrase: Phrase) -> None:
         self.chosen[role].append(phrase.text)
-        self.room -= len(phrase.text) + 2
+        self.capacity -= len(phrase.text) + 2
         for aspect, values in phrase.reading.facts.items():
             self.facts[aspect] = self.facts.get(aspect, values) & values
         self.words = Reading(None, {}, {}, self.words.words | phrase.reading.words)

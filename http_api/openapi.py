@@ -48,7 +48,7 @@ def _header(name: str, about: str) -> _Schema:
     return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": about}
 
 
-def _whole(minimum: int, maximum: int, default: int) -> _Schema:
+def _integer(minimum: int, maximum: int, default: int) -> _Schema:
     return {"type": "integer", "minimum": minimum, "maximum": maximum, "default": default}
 
 
@@ -73,7 +73,9 @@ OPERATIONS: Final = (
         path="/api/status/{job_id}",
         about="See how a job is doing, at once or when there is news",
         parameters=(
-            _query("wait", _whole(0, MAX_WAIT, 0), "Seconds to wait for its end, or with If-None-Match for any change"),
+            _query(
+                "wait", _integer(0, MAX_WAIT, 0), "Seconds to wait for its end, or with If-None-Match for any change"
+            ),
             _KNOWN,
         ),
         answers={200: answers.StatusAnswer, 304: ""},
@@ -126,9 +128,11 @@ OPERATIONS: Final = (
         path="/api/gallery",
         about="Browse and search the images, newest first",
         parameters=(
-            _query("page", _whole(1, 1_000_000, 1), "Page number"),
+            _query("page", _integer(1, 1_000_000, 1), "Page number"),
             _query(
-                "limit", _whole(1, 999_999_999, 20), f"Images per page; more than {GALLERY_LIMIT} gives {GALLERY_LIMIT}"
+                "limit",
+                _integer(1, 999_999_999, 20),
+                f"Images per page; more than {GALLERY_LIMIT} gives {GALLERY_LIMIT}",
             ),
             _query("search", _TEXT, "Every word must occur in the prompt or the model"),
             _query("model", _TEXT, "Only images of this model"),
@@ -150,7 +154,7 @@ OPERATIONS: Final = (
         parameters=(
             _query("status", {"type": "string", "enum": list(STATUSES)}, "Only jobs with this status"),
             _query("model", _TEXT, "Only jobs of this model"),
-            _query("limit", _whole(1, JOBS_LIMIT, 20), "Jobs per page"),
+            _query("limit", _integer(1, JOBS_LIMIT, 20), "Jobs per page"),
             _query("cursor", _TEXT, "The next_cursor of the page before"),
         ),
         answers={200: answers.JobsAnswer},

@@ -20,7 +20,7 @@ _SHARE: Final = 0.005
 _SETTLED: Final = 100_000_000
 
 
-class Room:
+class Capacity:
     """The room left in a spool. Limits: pending jobs, and bytes of the file system that stay free."""
 
     def __init__(self, pending: Path, *, max_pending: int, reserve_bytes: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core import files
-from core.failpoints import point
+from core.failpoints import failpoint
 from core.locks import ExclusiveLock
 from jobs.errors import LostClaim
 from jobs.ids import is_job_id, timestamp
@@ -35,7 +35,7 @@ def boot_id() -> str | None:
 
 
 class Claim:
-    """A claimed job. Made by `claim`; ended by exactly one of complete, fail, cancel and put_back."""
+    """A claimed job. Made by `claim`; ended by exactly one of complete, fail, cancel and requeue."""
 
     def __init__(self, spool: Spool, job: Job, lock: ExclusiveLock) -> None:
         self.job = job
@@ -50,7 +50,7 @@ class Claim:
             boot_id=boot_id(),
             not_before=0.0,
         )
-        point("attempt.written")
+        failpoint("attempt.written")
 
     def report(self, progress: Progress) -> None:
         """Publish progress (not synced)."""
@@ -85,20 +85,20 @@ class Claim:
         """Stop on request."""
         self._finish(State.CANCELLED, JobError(type="cancelled", message="Cancelled on request"))
 
-    def put_back(self, *, return_attempt: bool = False, wait: float = 0.0, error: JobError | None = None) -> None:
+    def requeue(self, *, refund_attempt: bool = False, wait: float = 0.0, error: JobError | None = None) -> None:
         """Back to `pending`, not to be claimed for `wait` seconds; the attempt may be returned."""
         self.check()
-        attempts = max(0, self.job.attempts - 1) if return_attempt else self.job.attempts
+        attempts = max(0, self.job.attempts - 1) if refund_attempt else self.job.attempts
         not_before = time.time() + wait if wait else 0.0
         # Without a boot id, so that a power cut before the next attempt is not taken for one during this attempt.
         job = self.job.evolve(attempts=attempts, not_before=not_before, error=error or self.job.error, boot_id=None)
-        self._spool.put_back(job)
+        self._spool.requeue(job)
         self._lock.release()
 
-    def put_back_after_power_cut(self) -> None:
+    def requeue_after_power_cut(self) -> None:
         """Back to `pending` with the attempt returned: the host went down, which is seldom the job's fault."""
         self.job = self.job.evolve(power_cuts=self.job.power_cuts + 1)
-        self.put_back(return_attempt=True)
+        self.requeue(refund_attempt=True)
 
     def check(self) -> None:
         """Raise LostClaim if the lock file was removed or replaced by hand: another holder may exist."""
@@ -136,7 +136,7 @@ def claim(spool: Spool, job_id: str, *, timeout: float = 1.0) -> Claim | None:
     lock = ExclusiveLock(spool.layout.lock(job_id))
     if not lock.acquire(timeout=timeout):
         return None
-    point("claim.locked")
+    failpoint("claim.locked")
     try:
         job = spool.read(State.PENDING, job_id)
         if _ended_while_pending(spool, job):
@@ -175,7 +175,7 @@ def recover(
     lock = ExclusiveLock(spool.layout.lock(job_id))
     if not lock.acquire(timeout=0):
         return None
-    point("recover.locked")
+    failpoint("recover.locked")
     try:
         job = spool.read(State.PROCESSING, job_id)
         return _recover_held(Claim(spool, job, lock), spool, max_attempts, waits, error)
@@ -187,13 +187,13 @@ def recover(
 
 def _let_go(spool: Spool, lock: ExclusiveLock, job_id: str) -> None:
     """Release a lock, and remove its file if the job needs none any more."""
-    if lock.is_intact() and not _is_living(spool, job_id):
+    if lock.is_intact() and not is_active(spool, job_id):
         lock.discard()
     else:
         lock.release()
 
 
-def _is_living(spool: Spool, job_id: str) -> bool:
+def is_active(spool: Spool, job_id: str) -> bool:
     """Whether a job waits or is worked on."""
     return any(spool.holds(state, job_id) for state in (State.PENDING, State.PROCESSING, State.PENDING))
 
@@ -209,7 +209,7 @@ def _recover_held(
         claim_held.cancel()
         return State.CANCELLED
     if job.boot_id not in (None, boot_id()) and job.power_cuts < MAX_POWER_CUTS:
-        claim_held.put_back_after_power_cut()
+        claim_held.requeue_after_power_cut()
         return State.PENDING
     return retry_or_fail(claim_held, max_attempts=max_attempts, waits=waits, error=error)
 
@@ -224,7 +224,7 @@ def retry_or_fail(
         held.fail(_gave_up(job, error))
         return State.FAILED
     wait = waits[min(job.attempts, len(waits)) - 1] if waits and job.attempts else 0.0
-    held.put_back(wait=wait, error=error)
+    held.requeue(wait=wait, error=error)
     return State.PENDING
 
 
@@ -251,7 +251,7 @@ def sweep(spool: Spool) -> int:
         for path in folder.iterdir():
             job_id = path.name.removesuffix(".lock").removesuffix(".json").removesuffix(".webp")
             job_id = Tombstones.job_of(path.name) if folder == spool.layout.deleted else job_id
-            if is_job_id(job_id) and not _is_living(spool, job_id):
+            if is_job_id(job_id) and not is_active(spool, job_id):
                 removed += _sweep_ended(spool, job_id)
     return removed
 
@@ -261,7 +261,7 @@ def _sweep_ended(spool: Spool, job_id: str) -> bool:
     lock = ExclusiveLock(spool.layout.lock(job_id))
     if not lock.acquire():
         return False
-    if not _is_living(spool, job_id):
+    if not is_active(spool, job_id):
         spool.forget(job_id)
     _let_go(spool, lock, job_id)
     return True

@@ -20,9 +20,9 @@ import msgspec
 
 from core import data_directory, files, locks
 from core.errors import StorageUnavailable
-from core.failpoints import point
+from core.failpoints import failpoint
 from core.layout import Layout
-from jobs.capacity import Room
+from jobs.capacity import Capacity
 from jobs.errors import CorruptJob, DuplicateJob, JobNotFound
 from jobs.ids import OrderClock, is_job_id, timestamp
 from jobs.latest_order import latest_order
@@ -80,7 +80,9 @@ class Spool:
         self.layout = layout
         self.clock = OrderClock(layout.order)
         self.tombstones = Tombstones(layout.deleted, layout.temporary)
-        self.room = Room(Path(layout.state(State.PENDING)), max_pending=max_pending, reserve_bytes=reserve_bytes)
+        self.capacity = Capacity(
+            Path(layout.state(State.PENDING)), max_pending=max_pending, reserve_bytes=reserve_bytes
+        )
         self._observer = observer
         self._ended: dict[str, State] = {}
 
@@ -188,9 +190,9 @@ class Spool:
 
         Raises QueueFull, StorageUnavailable; then nothing is stored.
         """
-        self.check_room()
-        point("submit.begin")
-        self._store_pending(job, files.create_unrivalled)
+        self.check_capacity()
+        failpoint("submit.begin")
+        self._store_pending(job, files.create_unique)
         self._changed(job, State.PENDING)
         self.ring()
 
@@ -198,7 +200,7 @@ class Spool:
         """Store a new pending job whose id somebody chose; raises DuplicateJob if it is or was in use."""
         if self.exists(job.id):
             raise DuplicateJob(job.id)
-        self.check_room()
+        self.check_capacity()
         lock = locks.ExclusiveLock(self.layout.lock(job.id))
         if not self._acquired(lock):
             raise DuplicateJob(job.id)
@@ -211,17 +213,17 @@ class Spool:
         self._changed(job, State.PENDING)
         self.ring()
 
-    def check_room(self) -> None:
+    def check_capacity(self) -> None:
         """Raise QueueFull or StorageUnavailable if no further job can be taken now."""
-        self.room.check()
+        self.capacity.check()
 
-    def has_room(self) -> bool:
+    def has_disk_space(self) -> bool:
         """Whether more free space is left than the reserve."""
-        return self.room.has_space()
+        return self.capacity.has_space()
 
     def pending_count(self) -> int:
         """How many jobs are pending; what other processes did may be a second late."""
-        return self.room.pending_count()
+        return self.capacity.pending_count()
 
     def ring(self) -> None:
         """Ring the doorbell of the runner. Only a hint: the runner scans anyway."""
@@ -238,7 +240,7 @@ class Spool:
                 create(self._file(State.PENDING, job.id), encode(job), self.layout.temporary, name="submit")
             except FileExistsError as error:
                 raise DuplicateJob(job.id) from error
-        self.room.taken()
+        self.capacity.taken()
 
     # --- Cancelling ---------------------------------------------------------------------------
 
@@ -284,10 +286,10 @@ class Spool:
         files.replace(self.path(state, job.id), encode(job), self.layout.temporary, name="rewrite")
         self._changed(job, state)
 
-    def put_back(self, job: Job) -> None:
+    def requeue(self, job: Job) -> None:
         """Return a processing job to `pending`."""
-        files.replace(self.path(State.PROCESSING, job.id), encode(job), self.layout.temporary, name="put_back")
-        files.move(self.path(State.PROCESSING, job.id), self.path(State.PENDING, job.id), name="put_back.move")
+        files.replace(self.path(State.PROCESSING, job.id), encode(job), self.layout.temporary, name="requeued")
+        files.move(self.path(State.PROCESSING, job.id), self.path(State.PENDING, job.id), name="requeue.move")
         self.layout.preview_of(job.id).unlink(missing_ok=True)
         self._changed(job, State.PENDING)
 

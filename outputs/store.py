@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, Protocol
 import msgspec
 
 from core import files
-from core.failpoints import point
+from core.failpoints import failpoint
 from core.layout import Layout
 from jobs import ids
 from jobs.schema import Job, encode
@@ -122,10 +122,10 @@ class ImageStore:
         path = self.path(image_id)
         if not files.unlink(path.with_suffix(".json")):
             raise ImageNotFound(image_id)
-        point("delete.sidecar")
+        failpoint("delete.sidecar")
         for suffix in (".png", *COMPANIONS):
             files.unlink(path.with_suffix(suffix))
-        point("delete.image")
+        failpoint("delete.image")
         if self._observer is not None:
             self._observer.image_removed(image_id)
 

@@ -19,7 +19,7 @@ from jobs.drops.adopter import Adopter
 from jobs.errors import CatalogError
 from jobs.requests import RequestValidator
 from jobs.spool import Spool
-from runner.job_source import Intake
+from runner.job_source import JobSource
 from runner.status_board import StatusBoard
 from runner.supervisor import Supervisor
 from runner.wake import WakePipe
@@ -90,8 +90,8 @@ def _supervise(settings: Settings, catalog: Catalog, spool: Spool, worker_comman
     validator = RequestValidator(catalog, settings.prompt_limit)
     adopter = Adopter(spool, validator, settings.quiet_seconds)
     board = StatusBoard(spool, catalog, _device_key(settings.device))
-    intake = Intake(settings, spool, adopter)
-    return Supervisor(settings, intake, board, wake, lambda: len(requests), worker_command).run()
+    source = JobSource(settings, spool, adopter)
+    return Supervisor(settings, source, board, wake, lambda: len(requests), worker_command).run()
 
 
 def _listen_for_signals(wake: WakePipe) -> list[int]:

@@ -119,7 +119,7 @@ class JobRun:
         """A stop request during a load ends the process, since a load has no steps."""
         self._reporter.phase(Phase.LOADING_MODEL)
         self._context.send(Loading(job_id=self._job.id, model=model))
-        with self._context.stop.leaving_by(self._leave):
+        with self._context.stop.exit_via(self._leave):
             yield
 
     def loaded(self, model: str, seconds: float, plan: dict[str, Any], models: list[str]) -> None:

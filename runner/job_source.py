@@ -18,7 +18,7 @@ from runner.watcher import Watcher
 logger = logging.getLogger(__name__)
 
 
-class Intake:
+class JobSource:
     """The spool as the supervisor sees it."""
 
     def __init__(self, settings: Settings, spool: Spool, adopter: Adopter) -> None:
@@ -35,9 +35,9 @@ class Intake:
         #: There are new jobs. They come after the known ones, so it is enough to look when those are used up.
         self._has_new = True
 
-    def hear(self) -> None:
+    def poll(self) -> None:
         """Take note of where files arrived."""
-        rung = self.watcher.heard() if self.watcher is not None else ()
+        rung = self.watcher.drain() if self.watcher is not None else ()
         if self.spool.layout.bell in rung:
             self._has_new = True
         if self.spool.layout.incoming in rung:

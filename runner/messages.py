@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-Outcome = Literal["completed", "failed", "cancelled", "put_back", "storage_full", "not_claimed"]
+Outcome = Literal["completed", "failed", "cancelled", "requeued", "storage_full", "not_claimed"]
 
 
 class Run(Struct, frozen=True, tag="run"):
@@ -73,7 +73,7 @@ class Ended(Struct, frozen=True, tag="ended"):
     outcome: Outcome
 
 
-class Leaving(Struct, frozen=True, tag="leaving"):
+class Exiting(Struct, frozen=True, tag="exiting"):
     """The worker ends on purpose and holds no job any more; with `is_fault` because its device is no longer sound.
 
     With `is_setting` because no worker can work with these settings, so that another one would not help.
@@ -85,7 +85,7 @@ class Leaving(Struct, frozen=True, tag="leaving"):
 
 
 Command = Run | Stop
-Event = Ready | Waiting | Loading | Loaded | WarmingUp | Stepped | Ended | Leaving
+Event = Ready | Waiting | Loading | Loaded | WarmingUp | Stepped | Ended | Exiting
 
 _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

@@ -24,15 +24,15 @@ def start_ticks(pid: int) -> int | None:
 
 
 class Orphan:
-    """The worker that an earlier supervisor left behind, if it still lives; killed after `patience` seconds.
+    """The worker that an earlier supervisor left behind, if it still lives; killed after `silence_timeout` seconds.
 
     It holds the device, so that no other worker begins before it is gone.
     """
 
-    def __init__(self, last: RunnerStatus | None, patience: float) -> None:
+    def __init__(self, last: RunnerStatus | None, silence_timeout: float) -> None:
         self._pid = last.worker_pid if last else None
         self._ticks = last.worker_start_ticks if last else None
-        self._deadline = time.monotonic() + patience
+        self._deadline = time.monotonic() + silence_timeout
 
     def is_alive(self) -> bool:
         """Whether that very process still exists."""

@@ -22,7 +22,7 @@ _WAITING = 2
 class ImageSaver:
     """Commits images in the order given, in one thread. An error is raised by the next call, or by `finish`.
 
-    `on_saved` is called in that thread after each commit. Leaving the context without `finish` (because of
+    `on_saved` is called in that thread after each commit. Exiting the context without `finish` (because of
     an error) still commits what was handed over: it is drawn, and a later attempt will skip it.
     """
 

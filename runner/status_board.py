@@ -12,7 +12,7 @@ from jobs.catalog import Catalog
 from jobs.ids import timestamp
 from jobs.runner_status import HEARTBEAT_SECONDS, RunnerState, RunnerStatus
 from jobs.spool import Spool
-from runner.messages import Ended, Event, Leaving, Loaded, Loading, Ready, Stepped, Waiting, WarmingUp
+from runner.messages import Ended, Event, Exiting, Loaded, Loading, Ready, Stepped, Waiting, WarmingUp
 from runner.orphan import start_ticks
 from runner.step_times import StepTimes
 
@@ -103,7 +103,7 @@ class StatusBoard:
                     self.step_times.add(event.model, event.step_seconds)
             case Ended():
                 self.state, self.job_id = RunnerState.IDLE, None
-            case Leaving():
+            case Exiting():
                 self.message = event.reason
 
     def _take_loaded(self, event: Loaded) -> None:

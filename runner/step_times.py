@@ -8,7 +8,7 @@ from typing import Final
 
 _KEPT: Final = 50
 #: A worker may be silent for this many times its median step.
-PATIENCE: Final = 20
+SILENT_STEPS: Final = 20
 #: What a step may take that has never been measured; also covers decoding, which is no step, in seconds.
 _UNKNOWN_STEP: Final = 10.0
 
@@ -27,10 +27,10 @@ class StepTimes:
         """The median by model, in seconds."""
         return {model: round(median(times), 4) for model, times in self._by_model.items()}
 
-    def patience(self, model: str | None, at_least: float) -> float:
+    def silence_timeout(self, model: str | None, at_least: float) -> float:
         """How long a worker that draws with `model` may be silent, in seconds."""
         times = self._by_model.get(model or "")
-        return max(at_least, PATIENCE * median(times)) if times else at_least
+        return max(at_least, SILENT_STEPS * median(times)) if times else at_least
 
     def longest_step(self, model: str | None) -> float:
         """A generous guess of one step and the decoding after it, in seconds."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 class StopSwitch:
     """Set by a signal handler or by the thread that reads commands; looked at between steps.
 
-    Loading a model has no steps to look at. During `leaving_by(leave)` a request calls `leave`, which must
+    Loading a model has no steps to look at. During `exit_via(leave)` a request calls `leave`, which must
     end the process, in the thread that made the request.
     """
 
@@ -32,7 +32,7 @@ class StopSwitch:
                 self._leave()
 
     @contextmanager
-    def leaving_by(self, leave: Callable[[], None]) -> Iterator[None]:
+    def exit_via(self, leave: Callable[[], None]) -> Iterator[None]:
         """While inside, a request (also one made before) ends the process through `leave`."""
         with self._lock:
             self._leave = leave

@@ -17,8 +17,8 @@ from core.settings import Settings
 from jobs.runner_status import RunnerState
 from jobs.schema import JobError
 from runner.crash_backoff import CrashBackoff
-from runner.job_source import Intake
-from runner.messages import Ended, Event, Leaving, Loaded, Ready, Run, Stop
+from runner.job_source import JobSource
+from runner.messages import Ended, Event, Exiting, Loaded, Ready, Run, Stop
 from runner.orphan import Orphan
 from runner.status_board import StatusBoard
 from runner.wake import WakePipe
@@ -38,14 +38,14 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        intake: Intake,
+        source: JobSource,
         board: StatusBoard,
         wake: WakePipe,
         stop_requests: Callable[[], int],
         worker_command: Sequence[str] = WORKER_COMMAND,
     ) -> None:
         self._settings = settings
-        self._intake = intake
+        self._source = source
         self._board = board
         self._wake = wake
         self._stop_requests = stop_requests
@@ -56,7 +56,7 @@ class Supervisor:
         self._orphan = Orphan(board.last_words(), settings.stall_seconds)
         self._next_job: str | None = None
         self._is_ready = False
-        self._is_leaving = False
+        self._is_exiting = False
         self._kill_reason: str | None = None
         self._idle_since = time.monotonic()
         self._stop_deadline: float | None = None
@@ -70,16 +70,16 @@ class Supervisor:
         Also ends, and answers why, where no worker can work with these settings.
         """
         self._selector.register(self._wake, selectors.EVENT_READ)
-        if self._intake.watcher is not None:
-            self._selector.register(self._intake.watcher, selectors.EVENT_READ)
-        logger.info("The runner has started.", extra={"data": self._intake.spool.layout.data})
+        if self._source.watcher is not None:
+            self._selector.register(self._source.watcher, selectors.EVENT_READ)
+        logger.info("The runner has started.", extra={"data": self._source.spool.layout.data})
         try:
             while not self._is_done():
                 self._turn()
         finally:
             self._end_worker_now()
             self._board.stopped(self._refusal)
-            self._intake.close()
+            self._source.close()
             self._selector.close()
         logger.info("The runner has stopped.")
         return self._refusal
@@ -88,10 +88,10 @@ class Supervisor:
         """Sleep until something happens, then do whatever is due."""
         self._board.write()
         self._selector.select(self._sleep_seconds())
-        self._wake.heard()
-        self._intake.hear()
-        self._hear_worker()
-        self._intake.scan_if_due()
+        self._wake.drain()
+        self._source.poll()
+        self._poll_worker()
+        self._source.scan_if_due()
         self._orphan.check()
         if self._must_end():
             self._stop_worker()
@@ -108,15 +108,15 @@ class Supervisor:
 
     def _sleep_seconds(self) -> float:
         """Until the next thing that is due by the clock."""
-        due = [self._intake.seconds_to_scan(), self._board.seconds_to_write()]
+        due = [self._source.seconds_to_scan(), self._board.seconds_to_write()]
         if self._worker is not None and self._kill_reason is None:
-            due.append(max(0.0, self._patience() - self._worker.silent_seconds()))
+            due.append(max(0.0, self._silence_timeout() - self._worker.silent_seconds()))
         if self._worker is not None and self._is_idle():
             due.append(max(0.0, self._idle_since + self._settings.idle_seconds - time.monotonic()))
         if self._stop_deadline is not None:
             due.append(max(0.0, self._stop_deadline - time.monotonic()))
         elif self._can_dispatch():
-            due.append(self._intake.seconds_to_next_job() if self._next_job is None else self._held_back_seconds())
+            due.append(self._source.seconds_to_next_job() if self._next_job is None else self._held_back_seconds())
         return min(due)
 
     def _held_back_seconds(self) -> float:
@@ -130,7 +130,7 @@ class Supervisor:
         if not self._can_dispatch():
             return
         if self._next_job is None:
-            self._next_job = self._intake.next_job(self._board.loaded_models)
+            self._next_job = self._source.next_job(self._board.loaded_models)
         if self._next_job is None or self._is_held_back():
             return
         if self._worker is None:
@@ -145,7 +145,7 @@ class Supervisor:
 
     def _is_held_back(self) -> bool:
         """Whether no job may be begun now: the disk is nearly full, or workers keep crashing."""
-        if time.monotonic() < self._paused_until or not self._intake.spool.has_room():
+        if time.monotonic() < self._paused_until or not self._source.spool.has_disk_space():
             self._board.pause("The disk is nearly full: no job is begun until there is room again.")
             return True
         if self._worker is None and self._backoff.remaining():
@@ -155,26 +155,26 @@ class Supervisor:
         return False
 
     def _is_idle(self) -> bool:
-        return self._board.job_id is None and not self._is_leaving
+        return self._board.job_id is None and not self._is_exiting
 
     def _let_idle_worker_go(self) -> None:
         if self._worker is None or not self._is_ready or not self._is_idle() or self._next_job is not None:
             return
         if time.monotonic() - self._idle_since >= self._settings.idle_seconds:
-            self._is_leaving = True
+            self._is_exiting = True
             self._worker.send(Stop())
 
     # --- The worker ---------------------------------------------------------------------------
 
     def _start_worker(self) -> None:
         self._worker = WorkerProcess(self._worker_command)
-        self._is_ready = self._is_leaving = False
+        self._is_ready = self._is_exiting = False
         self._kill_reason = None
         self._selector.register(self._worker, selectors.EVENT_READ)
         self._board.worker_started(self._worker.pid)
         logger.info("A worker has started.", extra={"worker_pid": self._worker.pid})
 
-    def _hear_worker(self) -> None:
+    def _poll_worker(self) -> None:
         if self._worker is None:
             return
         for event in self._worker.read_events():
@@ -187,8 +187,8 @@ class Supervisor:
         match event:
             case Ended():
                 self._job_ended(event)
-            case Leaving():
-                self._is_leaving = True
+            case Exiting():
+                self._is_exiting = True
                 if event.is_setting:
                     self._refusal = event.reason
                 if event.is_fault:
@@ -202,7 +202,7 @@ class Supervisor:
     def _job_ended(self, event: Ended) -> None:
         logger.info("A job has ended.", extra={"job_id": event.job_id, "outcome": event.outcome})
         self._idle_since = time.monotonic()
-        self._intake.job_left(event.job_id)
+        self._source.job_left(event.job_id)
         if event.outcome == "storage_full":
             self._paused_until = time.monotonic() + _FULL_DISK_PAUSE
         if event.outcome in ("completed", "failed", "cancelled"):
@@ -214,7 +214,7 @@ class Supervisor:
         self._worker = None
         job_id = self._board.job_id
         self._board.worker_gone()
-        if self._is_leaving and job_id is None and self._kill_reason is None:
+        if self._is_exiting and job_id is None and self._kill_reason is None:
             logger.info("The worker has left.", extra={"reason": self._board.message, "status": status})
             self._board.message = None
             return
@@ -223,22 +223,22 @@ class Supervisor:
         logger.error("%s", reason, extra={"job_id": job_id})
         self._backoff.crashed(in_job=job_id is not None)
         if job_id is not None:
-            self._intake.recover(job_id, JobError(type="runner_died", message=reason))
+            self._source.recover(job_id, JobError(type="runner_died", message=reason))
 
     # --- Patience -----------------------------------------------------------------------------
 
-    def _patience(self) -> float:
+    def _silence_timeout(self) -> float:
         """How long the worker may be silent now."""
         if not self._is_ready or self._board.state in (RunnerState.LOADING, RunnerState.WARMING_UP):
             return self._settings.load_seconds
-        if self._board.job_id is None and not self._is_leaving:
+        if self._board.job_id is None and not self._is_exiting:
             return float("inf")
-        return self._board.step_times.patience(self._board.model, self._settings.stall_seconds)
+        return self._board.step_times.silence_timeout(self._board.model, self._settings.stall_seconds)
 
     def _check_silence(self) -> None:
         """Kill a worker that shows no progress. It keeps the device and its lock until it is really gone."""
         worker = self._worker
-        if worker is None or self._kill_reason is not None or worker.silent_seconds() < self._patience():
+        if worker is None or self._kill_reason is not None or worker.silent_seconds() < self._silence_timeout():
             return
         self._kill_reason = f"No progress for {worker.silent_seconds():.0f} s; the worker was killed."
         # One that waits for the kernel lives on, and nothing may begin on its device: whoever looks shall know.
@@ -252,7 +252,7 @@ class Supervisor:
         if self._worker is None:
             return
         if self._stop_deadline is None:
-            self._is_leaving = True
+            self._is_exiting = True
             self._worker.send(Stop())
             self._stop_deadline = (
                 time.monotonic() + STOP_SECONDS + self._board.step_times.longest_step(self._board.model)

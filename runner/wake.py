@@ -21,7 +21,7 @@ class WakePipe:
         """For `signal.set_wakeup_fd`: a signal writes its number."""
         return self._writer
 
-    def heard(self) -> bytes:
+    def drain(self) -> bytes:
         """The numbers of the signals since the last call."""
         found = b""
         with suppress(BlockingIOError):

@@ -49,18 +49,18 @@ class _Bell:
     """What is known of one watched folder; a callback in the sense of watchdog's WatchCallback."""
 
     def __init__(self) -> None:
-        self.has_rung = False
+        self.signalled = False
         #: Device and inode of the folder that is watched, and the watch; None where there is none.
         self.identity: tuple[int, int] | None = None
         self.watch: int | None = None
 
     def on_event(self, event: InotifyEvent) -> None:
         """Something arrived."""
-        self.has_rung = True
+        self.signalled = True
 
     def on_queue_overflow(self) -> None:
         """Events were lost; they may have been ours."""
-        self.has_rung = True
+        self.signalled = True
 
     def on_watch_deleted(self, watch: int) -> None:
         """The folder is gone; one with the same inode may follow, so it is to be watched anew."""
@@ -87,12 +87,12 @@ class Watcher:
         """The descriptor to wait for."""
         return self._poller.fileno()
 
-    def heard(self) -> set[Path]:
+    def drain(self) -> set[Path]:
         """The folders in which something arrived since the last call. Never waits."""
         self._read()
-        rung = {folder for folder, bell in self._bells.items() if bell.has_rung}
+        rung = {folder for folder, bell in self._bells.items() if bell.signalled}
         for folder in rung:
-            self._bells[folder].has_rung = False
+            self._bells[folder].signalled = False
         return rung
 
     def check(self) -> None:

@@ -27,7 +27,7 @@ from jobs.errors import CorruptJob, LostClaim
 from jobs.schema import Job, JobError
 from jobs.spool import Spool
 from runner.job_run import CancelRequested, JobRun, StopRequested, WorkerContext, fallback_level_of
-from runner.messages import Ended, Leaving, Outcome, Ready, Waiting
+from runner.messages import Ended, Exiting, Outcome, Ready, Waiting
 from runner.stop_switch import StopSwitch
 from runner.worker_channel import WorkerChannel
 from service.data import open_data
@@ -55,16 +55,16 @@ class Worker:
         engine = self._context.engine
         self._channel.send(Ready(device=engine.device, device_name=engine.device_name))
         while (job_id := self._channel.next_job()) is not None and not self._context.stop.is_requested:
-            outcome, leaving = self._take(job_id)
-            if leaving is None and (reason := engine.why_replace()):
-                leaving = Leaving(reason)
+            outcome, exiting = self._take(job_id)
+            if exiting is None and (reason := engine.why_replace()):
+                exiting = Exiting(reason)
             self._channel.send(Ended(job_id=job_id, outcome=outcome))
-            if leaving is not None:
-                self._channel.send(leaving)
+            if exiting is not None:
+                self._channel.send(exiting)
                 return
-        self._channel.send(Leaving("Nothing more to do."))
+        self._channel.send(Exiting("Nothing more to do."))
 
-    def _take(self, job_id: str) -> tuple[Outcome, Leaving | None]:
+    def _take(self, job_id: str) -> tuple[Outcome, Exiting | None]:
         """Claim a job and work on it; returns what became of it, and why the worker must leave, if it must."""
         try:
             held = claim(self._spool, job_id)
@@ -78,19 +78,19 @@ class Worker:
         except LostClaim as error:
             logger.error("%s Nothing more is written for it.", error)
             held.abandon()
-            return "put_back", None
+            return "requeued", None
 
-    def _work(self, held: Claim) -> tuple[Outcome, Leaving | None]:
+    def _work(self, held: Claim) -> tuple[Outcome, Exiting | None]:
         """Run a claimed job. The error, with its frames and all they hold, is gone when this returns."""
         started = time.monotonic()
         try:
             held.begin_attempt()
             logger.info("A job begins.", extra=held.job.log_context())
-            JobRun(held, self._context, lambda: self._leave_at_once(held)).run()
+            JobRun(held, self._context, lambda: self._exit_at_once(held)).run()
             held.complete()
         except StopRequested:
-            held.put_back(return_attempt=True)
-            return "put_back", None
+            held.requeue(refund_attempt=True)
+            return "requeued", None
         except CancelRequested:
             held.cancel()
             return "cancelled", None
@@ -114,7 +114,7 @@ class Worker:
         folders = (settings.data, settings.models, settings.catalog.parent)
         return describe(error, held.job, self._context.engine.device_name, folders)
 
-    def _handle_failure(self, held: Claim, kind: str, error: JobError) -> tuple[Outcome, Leaving | None]:
+    def _handle_failure(self, held: Claim, kind: str, error: JobError) -> tuple[Outcome, Exiting | None]:
         """End an attempt that failed, in the way that its kind of failure asks for."""
         if kind == "storage":
             return self._wait_for_disk(held), None
@@ -125,18 +125,18 @@ class Worker:
                 waits=self._context.settings.retry_delays,
                 error=error,
             )
-            return ("failed" if state.is_final else "put_back"), Leaving(error.message, is_fault=True)
+            return ("failed" if state.is_final else "requeued"), Exiting(error.message, is_fault=True)
         if kind == "fallback":
-            held.put_back(error=error)
-            return "put_back", Leaving("The device ran out of memory.")
+            held.requeue(error=error)
+            return "requeued", Exiting("The device ran out of memory.")
         held.fail(error)
-        return "failed", Leaving("The device ran out of memory.") if kind == "memory" else None
+        return "failed", Exiting("The device ran out of memory.") if kind == "memory" else None
 
     def _wait_for_disk(self, held: Claim) -> Outcome:
         """Requeue the job as soon as the disk takes that much; nobody is harmed meanwhile."""
         while True:
             try:
-                held.put_back(return_attempt=True)
+                held.requeue(refund_attempt=True)
             except OSError as error:
                 self._channel.send(Waiting(f"The disk is full: {error.strerror}."))
                 if self._context.stop.is_requested:
@@ -146,11 +146,11 @@ class Worker:
             else:
                 return "storage_full"
 
-    def _leave_at_once(self, held: Claim) -> None:
+    def _exit_at_once(self, held: Claim) -> None:
         """End this process in the middle of a load; loading has no steps at which it could be stopped."""
-        held.put_back(return_attempt=True)
-        self._channel.send(Ended(job_id=held.job.id, outcome="put_back"))
-        self._channel.send(Leaving("Stopped while loading."))
+        held.requeue(refund_attempt=True)
+        self._channel.send(Ended(job_id=held.job.id, outcome="requeued"))
+        self._channel.send(Exiting("Stopped while loading."))
         os._exit(0)
 
 
@@ -223,7 +223,7 @@ def main(make_engine: EngineFactory = local_engine) -> None:
     try:
         engine = make_engine(settings, catalog, data.layout)
     except DeviceUnavailable as error:
-        channel.send(Leaving(str(error), is_setting=True))
+        channel.send(Exiting(str(error), is_setting=True))
         return
     lock = _own_device(engine, data.layout, stop, channel)
     if lock is None:

@@ -14,7 +14,7 @@ from jobs.catalog import Capabilities, Catalog, Defaults, Limits, ModelEntry
 from jobs.requests import RequestValidator
 from jobs.schema import Job
 from jobs.spool import Spool
-from tests.runner_desk import RunnerDesk
+from tests.runner_harness import RunnerHarness
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -84,12 +84,12 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, tiny_weights: Path) -> RunnerDesk:
+def harness(tmp_path: Path, tiny_weights: Path) -> RunnerHarness:
     """A data directory with a catalog of tiny models, for real runner processes."""
-    return RunnerDesk(tmp_path, tiny_weights)
+    return RunnerHarness(tmp_path, tiny_weights)
 
 
 @pytest.fixture
-def bare_desk(tmp_path: Path) -> RunnerDesk:
+def bare_harness(tmp_path: Path) -> RunnerHarness:
     """A data directory for real runner processes with a worker that only pretends to draw."""
-    return RunnerDesk.bare(tmp_path)
+    return RunnerHarness.bare(tmp_path)

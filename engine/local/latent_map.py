@@ -17,10 +17,10 @@ _MAX_PIXELS: Final = 8
 #: By so much (its variance) a number is taken to be inexact. What hardly varied in all that was seen gets little
 #: weight, so colours that no picture has shown yet are not guessed wildly.
 _INEXACT: Final = 0.03
-#: So much worse than its mean colour a picture may be foretold (mean square, of 1).
+#: So much worse than its mean colour a picture may be predicted (mean square, of 1).
 _TOLERANCE: Final = 1e-3
 #: Pictures after which a map is good enough.
-_LESSONS: Final = 12
+_SAMPLES: Final = 12
 
 
 @dataclass(frozen=True)
@@ -68,27 +68,27 @@ class LatentMap:
         self._weights: Tensor | None = None
 
     @property
-    def lessons(self) -> int:
+    def samples(self) -> int:
         """How many pictures it has learned from."""
-        return int(self.sums["lessons"])
+        return int(self.sums["samples"])
 
     @property
-    def is_trusted(self) -> bool:
-        """Whether it has learned anything, and foretold the picture from which it learned last."""
-        return bool(self.lessons and self.sums["foretold"])
+    def is_reliable(self) -> bool:
+        """Whether it has learned anything, and predicted the picture from which it learned last."""
+        return bool(self.samples and self.sums["predicted"])
 
     def learn(self, cells: Tensor, picture: Image.Image) -> bool:
         """Look at a finished picture and the latents that it was decoded from; answers whether the map changed."""
         inputs, pixels = _inputs(cells), self._pixels(picture, *cells.shape[:2])
-        foretold = not self.lessons or self._tells_something(inputs, pixels)
-        if self.lessons >= _LESSONS:
-            if foretold:
+        predicted = not self.samples or self._tells_something(inputs, pixels)
+        if self.samples >= _SAMPLES:
+            if predicted:
                 return False
             self.sums = self._nothing()
         self.sums["products"] += inputs.T @ inputs
         self.sums["targets"] += inputs.T @ pixels
-        self.sums["lessons"] += 1
-        self.sums["foretold"].fill_(foretold)
+        self.sums["samples"] += 1
+        self.sums["predicted"].fill_(predicted)
         self._weights = None
         return True
 
@@ -105,8 +105,8 @@ class LatentMap:
         return {
             "products": torch.zeros(inputs, inputs),
             "targets": torch.zeros(inputs, outputs),
-            "lessons": torch.zeros(()),
-            "foretold": torch.zeros(()),
+            "samples": torch.zeros(()),
+            "predicted": torch.zeros(()),
         }
 
     def _pixels(self, picture: Image.Image, rows: int, columns: int) -> Tensor:

@@ -55,7 +55,7 @@ class Need:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
+class AvailableMemory:
     """What is free: bytes of the device and of the host. For the CPU both are the same memory."""
 
     is_gpu: bool
@@ -91,38 +91,40 @@ Memory = Literal["auto", "resident", "model_offload", "group_offload", "sequenti
 Quantisation = Literal["none", "fp8", "auto"]
 
 
-def choose(need: Need, room: Room, memory: Memory, quantisation: Quantisation, *, fallback_level: int = 0) -> Plan:
+def choose(
+    need: Need, available: AvailableMemory, memory: Memory, quantisation: Quantisation, *, fallback_level: int = 0
+) -> Plan:
     """The fastest plan that fits, or the one that needs least (its `fits` is then False).
 
     With `fallback_level` n it is the nth below that: the one above ran out of memory.
     """
-    plans = ladder(need, room, memory, quantisation)
+    plans = ladder(need, available, memory, quantisation)
     first = next((number for number, plan in enumerate(plans) if plan.fits), len(plans) - 1)
     return plans[min(first + fallback_level, len(plans) - 1)]
 
 
 def has_lower_memory_plan(
-    need: Need, room: Room, memory: Memory, quantisation: Quantisation, fallback_level: int
+    need: Need, available: AvailableMemory, memory: Memory, quantisation: Quantisation, fallback_level: int
 ) -> bool:
     """Whether there is a plan beyond the one that `choose` gives."""
-    plan = choose(need, room, memory, quantisation, fallback_level=fallback_level)
-    return plan != choose(need, room, memory, quantisation, fallback_level=fallback_level + 1)
+    plan = choose(need, available, memory, quantisation, fallback_level=fallback_level)
+    return plan != choose(need, available, memory, quantisation, fallback_level=fallback_level + 1)
 
 
-def ladder(need: Need, room: Room, memory: Memory, quantisation: Quantisation) -> list[Plan]:
+def ladder(need: Need, available: AvailableMemory, memory: Memory, quantisation: Quantisation) -> list[Plan]:
     """The plans that the catalog allows, from the fastest to the one that needs least."""
-    placements = _placements(room, memory)
+    placements = _placements(available, memory)
     plans = []
     for placement in placements:
         for fp8 in _widths(quantisation, placement):
             for tiled in (False, True):
                 if placement is Placement.RESIDENT or tiled:  # whoever offloads can as well tile
-                    plans.append(_plan(need, room, placement, fp8=fp8, tiled=tiled))
+                    plans.append(_plan(need, available, placement, fp8=fp8, tiled=tiled))
     return plans
 
 
-def _placements(room: Room, memory: Memory) -> list[Placement]:
-    if not room.is_gpu:
+def _placements(available: AvailableMemory, memory: Memory) -> list[Placement]:
+    if not available.is_gpu:
         return [Placement.RESIDENT]  # offloading moves weights to the CPU's memory, where they are already
     return list(Placement) if memory == "auto" else [Placement(memory)]
 
@@ -134,7 +136,7 @@ def _widths(quantisation: Quantisation, placement: Placement) -> list[bool]:
     return {"none": [False], "fp8": [True], "auto": [False, True]}[quantisation]
 
 
-def _plan(need: Need, room: Room, placement: Placement, *, fp8: bool, tiled: bool) -> Plan:
+def _plan(need: Need, available: AvailableMemory, placement: Placement, *, fp8: bool, tiled: bool) -> Plan:
     weights = need.weights_fp8 if fp8 else need.weights
     largest = need.largest_fp8 if fp8 else need.largest
     on_device = {
@@ -144,10 +146,10 @@ def _plan(need: Need, room: Room, placement: Placement, *, fp8: bool, tiled: boo
         Placement.SEQUENTIAL_OFFLOAD: int(largest * SEQUENTIAL_SHARE),
     }[placement]
     device_bytes = on_device + need.activations(tiled=tiled)
-    host_bytes = weights if room.is_gpu and placement is not Placement.RESIDENT else 0
-    reserve = GPU_RESERVE if room.is_gpu else HOST_RESERVE
-    fits = device_bytes + reserve <= room.device_free and (
-        host_bytes == 0 or host_bytes + HOST_RESERVE <= room.host_free
+    host_bytes = weights if available.is_gpu and placement is not Placement.RESIDENT else 0
+    reserve = GPU_RESERVE if available.is_gpu else HOST_RESERVE
+    fits = device_bytes + reserve <= available.device_free and (
+        host_bytes == 0 or host_bytes + HOST_RESERVE <= available.host_free
     )
     return Plan(
         placement=placement,
@@ -160,10 +162,10 @@ def _plan(need: Need, room: Room, placement: Placement, *, fp8: bool, tiled: boo
     )
 
 
-def largest_side(need: Need, room: Room, plan: Plan, multiple: int) -> int:
+def largest_side(need: Need, available: AvailableMemory, plan: Plan, multiple: int) -> int:
     """The side (pixels) of the largest square picture that should fit with this plan; 0 if none does."""
-    reserve = GPU_RESERVE if room.is_gpu else HOST_RESERVE
-    left = room.device_free - reserve - (plan.device_bytes - need.activations(tiled=plan.vae_tiling))
+    reserve = GPU_RESERVE if available.is_gpu else HOST_RESERVE
+    left = available.device_free - reserve - (plan.device_bytes - need.activations(tiled=plan.vae_tiling))
     per_pixel = need.activations(tiled=plan.vae_tiling, pixels=1000) / 1000
     pixels = min(left / per_pixel, need.pixels * 0.6)  # it has just failed at `need.pixels`
     return max(0, int(pixels**0.5) // multiple * multiple) if pixels > 0 else 0
@@ -181,20 +183,24 @@ def images_at_once(pixels: int, width: int, plan: Plan, free: int, *, is_gpu: bo
     return max(1, min(wanted, 1 + left // further))
 
 
-def to_evict(loaded: list[tuple[str, int]], need: Need, room: Room, memory: Memory, quantisation: Quantisation) -> int:
+def to_evict(
+    loaded: list[tuple[str, int]], need: Need, available: AvailableMemory, memory: Memory, quantisation: Quantisation
+) -> int:
     """How many of the loaded models (least recently used first, with their bytes) must go for the best plan.
 
     The best plan is the one that the model would get if it were alone; others stay as long as it fits.
     """
-    alone = Room(
-        is_gpu=room.is_gpu,
-        device_free=room.device_free + sum(size for _, size in loaded),
-        host_free=room.host_free,
+    alone = AvailableMemory(
+        is_gpu=available.is_gpu,
+        device_free=available.device_free + sum(size for _, size in loaded),
+        host_free=available.host_free,
     )
     best = choose(need, alone, memory, quantisation)
     freed = 0
     for count in range(len(loaded) + 1):
-        now = Room(is_gpu=room.is_gpu, device_free=room.device_free + freed, host_free=room.host_free)
+        now = AvailableMemory(
+            is_gpu=available.is_gpu, device_free=available.device_free + freed, host_free=available.host_free
+        )
         plan = choose(need, now, memory, quantisation)
         if plan.fits and (plan.placement, plan.vae_tiling, plan.fp8) == (best.placement, best.vae_tiling, best.fp8):
             return count

@@ -1,4 +1,4 @@
-"""Keeps pipelines warm, and gives up those that must make room. Loads torch and diffusers."""
+"""Keeps pipelines warm, and gives up those that must make available. Loads torch and diffusers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.contract import ModelUnavailable, TooLarge
 from engine.local import host_memory, loading, memory_plan, weights
 from engine.local.devices import Device
 from engine.local.faults import classify, first_line
-from engine.local.memory_plan import GIB, Need, Placement, Plan, Room
+from engine.local.memory_plan import GIB, AvailableMemory, Need, Placement, Plan
 from jobs.catalog import Catalog, ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Pipelines:
         return found
 
     def load(self, model: str, pixels: int, *, fallback_level: int = 0) -> LoadedPipeline:
-        """Load a model as its memory plan says, giving up models that leave no room for it.
+        """Load a model as its memory plan says, giving up models that leave no available for it.
 
         Raises ModelUnavailable where the model's files are at fault (for a while without trying again),
         TooLarge, and whatever the device raises.
@@ -103,7 +103,7 @@ class Pipelines:
         try:
             files = weights.inspect(self._catalog.path(model))
             need = need_of(files, loading.dtype_of(entry, self._device).itemsize, pixels)
-            self._make_room(need, entry)
+            self._make_available_memory(need, entry)
             plan = self._plan(model, need, entry, fallback_level)
             logger.info("A model is being loaded.", extra={"model": model, "plan": plan.describe()})
             pipeline, speed = loading.load(self._catalog.path(model), entry, plan, self._device)
@@ -160,35 +160,35 @@ class Pipelines:
         entry = self._catalog.models[model]
         width = loading.dtype_of(entry, self._device).itemsize
         need = need_of(weights.inspect(self._catalog.path(model)), width, pixels)
-        room = self._room(freed=sum(item.kept_bytes for item in self._loaded.values()))
-        options = (need, room, entry.memory, entry.quantisation)
+        available = self._available_memory(freed=sum(item.kept_bytes for item in self._loaded.values()))
+        options = (need, available, entry.memory, entry.quantisation)
         last = memory_plan.ladder(*options)[-1]
-        side = memory_plan.largest_side(need, room, last, entry.limits.size_multiple)
+        side = memory_plan.largest_side(need, available, last, entry.limits.size_multiple)
         is_batched = fallback_level == 0 and min(images, entry.speed.batch_size) > 1
         return is_batched or memory_plan.has_lower_memory_plan(*options, fallback_level), side
 
-    def _room(self, freed: int = 0) -> Room:
+    def _available_memory(self, freed: int = 0) -> AvailableMemory:
         free, _ = self._device.memory()
-        return Room(is_gpu=self._device.is_cuda, device_free=free + freed, host_free=host_memory.available())
+        return AvailableMemory(is_gpu=self._device.is_cuda, device_free=free + freed, host_free=host_memory.available())
 
-    def _make_room(self, need: Need, entry: ModelEntry) -> None:
+    def _make_available_memory(self, need: Need, entry: ModelEntry) -> None:
         """Give up the least recently used models until the new one gets the plan that it would get alone."""
         loaded = [(item.model, item.kept_bytes) for item in self._loaded.values()]
-        count = memory_plan.to_evict(loaded, need, self._room(), entry.memory, entry.quantisation)
+        count = memory_plan.to_evict(loaded, need, self._available_memory(), entry.memory, entry.quantisation)
         for model, _ in loaded[:count]:
-            logger.info("A model makes room for another.", extra={"model": model})
+            logger.info("A model makes available for another.", extra={"model": model})
             self.unload(model)
 
     def _plan(self, model: str, need: Need, entry: ModelEntry, fallback_level: int) -> Plan:
-        room = self._room()
-        plan = memory_plan.choose(need, room, entry.memory, entry.quantisation, fallback_level=fallback_level)
-        if not plan.fits and plan.device_bytes + plan.host_bytes > room.device_free + (
-            room.host_free if room.is_gpu else 0
+        available = self._available_memory()
+        plan = memory_plan.choose(need, available, entry.memory, entry.quantisation, fallback_level=fallback_level)
+        if not plan.fits and plan.device_bytes + plan.host_bytes > available.device_free + (
+            available.host_free if available.is_gpu else 0
         ):
-            side = memory_plan.largest_side(need, room, plan, entry.limits.size_multiple)
+            side = memory_plan.largest_side(need, available, plan, entry.limits.size_multiple)
             raise TooLarge(
                 f"Model {model} needs about {plan.device_bytes / GIB:.1f} GiB of memory on {self._device.title}, "
-                f"of which {room.device_free / GIB:.1f} GiB are free; {advice(side)}."
+                f"of which {available.device_free / GIB:.1f} GiB are free; {advice(side)}."
             )
         return plan
 

@@ -125,7 +125,7 @@ class TaskPreviews:
 
     def _show(self, latents: Tensor) -> None:
         cells, known = self._seen(latents)
-        if cells is None or known is None or not known.is_trusted:
+        if cells is None or known is None or not known.is_reliable:
             return
         with self._spending("show", latents) as is_allowed:
             if is_allowed:

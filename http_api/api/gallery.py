@@ -22,8 +22,8 @@ class GalleryResource:
     def on_get(self, req: Request, resp: Response) -> None:
         """One page; a limit above 50 is served as 50."""
         query = Query(req, "page", "limit", "search", "model")
-        page = query.whole("page", 1, 1, _MAX_PAGE)
-        limit = query.whole("limit", 20, 1, MAX_LIMIT, is_capped=True)
+        page = query.integer("page", 1, 1, _MAX_PAGE)
+        limit = query.integer("limit", 20, 1, MAX_LIMIT, is_capped=True)
         search, model = query.text("search") or "", query.text("model")
         found = blocking.run(lambda: self._images.page(page=page, limit=limit, search=search, model=model))
         resp.media = {

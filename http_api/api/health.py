@@ -53,12 +53,12 @@ class ReadyResource:
 
     def _storage(self) -> dict[str, Any]:
         spool = self._services.spool
-        message = "" if spool.has_room() else "Less free space is left than the reserve."
+        message = "" if spool.has_disk_space() else "Less free space is left than the reserve."
         try:
             files.check_writable(spool.layout.temporary)
         except OSError as error:
             message = f"The data directory cannot be written: {error.strerror}."
-        return {"ok": not message, "message": message, "free_bytes": spool.room.free_bytes()}
+        return {"ok": not message, "message": message, "free_bytes": spool.capacity.free_bytes()}
 
     def _queue(self) -> dict[str, Any]:
         pending, limit = self._services.spool.pending_count(), self._services.settings.max_pending

@@ -48,7 +48,7 @@ class ThumbnailResource:
         Query(req)
         etag = f"{self._store.sidecar(image_id).sha256}-{thumbnail.SIDE}"
         resp.cache_control = [_FOR_EVER]
-        if file_answer.is_known(req, etag):
+        if file_answer.is_not_modified(req, etag):
             resp.etag = etag
             resp.status = falcon.HTTP_304
             return

@@ -43,7 +43,7 @@ class JobListResource:
         query = Query(req, "status", "model", "limit", "cursor")
         status = query.choice("status", tuple(STATUSES))
         states = STATUSES[status] if status else tuple(State)
-        limit, model, cursor = query.whole("limit", 20, 1, MAX_LIMIT), query.text("model"), query.text("cursor")
+        limit, model, cursor = query.integer("limit", 20, 1, MAX_LIMIT), query.text("model"), query.text("cursor")
         page = blocking.run(lambda: self._jobs.page(states=states, model=model, limit=limit, cursor=cursor))
         resp.media = {
             "jobs": [summary(job, state) for state, job in page.jobs],

@@ -72,7 +72,7 @@ class _Figures(Collector):
         yield from self._of_runner()
 
     def _of_storage(self) -> Iterator[Metric]:
-        free = self._services.spool.room.free_bytes()
+        free = self._services.spool.capacity.free_bytes()
         yield GaugeMetricFamily("cyberimage_free_bytes", "Free space of the data directory.", value=free)
         limited = CounterMetricFamily("cyberimage_rate_limited_requests", "Requests refused by the rate limit.")
         limited.add_metric([], self._services.limiter.refused())

@@ -24,7 +24,7 @@ class QueueResource:
 
     def on_get(self, req: Request, resp: Response) -> None:
         """Counts; with `detailed=true` those of the last 24 hours, by model, and the failure rate."""
-        detailed = Query(req, "detailed").switch("detailed")
+        detailed = Query(req, "detailed").boolean("detailed")
         counts = self._jobs.counts()
         answer: dict[str, Any] = {**msgspec.to_builtins(counts), "queue_size": counts.pending}
         if detailed:

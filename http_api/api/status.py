@@ -32,11 +32,11 @@ class StatusResource:
 
     def on_get(self, req: Request, resp: Response, job_id: str) -> None:
         """Answer the status."""
-        wait = Query(req, "wait").whole("wait", 0, 0, MAX_WAIT)
+        wait = Query(req, "wait").integer("wait", 0, 0, MAX_WAIT)
         found = self._wait(req, job_id, wait) if wait else self._renderer.render(self._reader.read(job_id))
         resp.etag = found.version
         resp.set_header("Cache-Control", "no-cache")
-        if file_answer.is_known(req, found.version):
+        if file_answer.is_not_modified(req, found.version):
             resp.status = falcon.HTTP_304
             return
         resp.content_type = falcon.MEDIA_JSON
@@ -49,7 +49,7 @@ class StatusResource:
         is_conditional = bool(req.if_none_match)
         with self._watcher.watch(job_id) as (first, subscription):
             latest = self._renderer.render_shared(first)
-            while not (latest.is_final or (is_conditional and not file_answer.is_known(req, latest.version))):
+            while not (latest.is_final or (is_conditional and not file_answer.is_not_modified(req, latest.version))):
                 left = end - time.monotonic()
                 if left <= 0 or subscription.is_over:
                     break

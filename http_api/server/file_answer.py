@@ -41,7 +41,7 @@ def send(req: Request, resp: Response, stream: BinaryIO, *, size: int, etag: str
     """
     resp.etag = etag
     resp.accept_ranges = "bytes"
-    if is_known(req, etag):
+    if is_not_modified(req, etag):
         stream.close()
         resp.status = falcon.HTTP_304
         return
@@ -54,7 +54,7 @@ def send(req: Request, resp: Response, stream: BinaryIO, *, size: int, etag: str
     _send_part(req, resp, stream, start, length)
 
 
-def is_known(req: Request, etag: str) -> bool:
+def is_not_modified(req: Request, etag: str) -> bool:
     """Whether the client has the content already (If-None-Match)."""
     known = req.if_none_match or []
     return any(tag == "*" or tag == etag for tag in known)

@@ -10,7 +10,7 @@ from falcon import Request
 from core.errors import InvalidRequest
 
 _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
-_SWITCH: Final = {"true": True, "1": True, "false": False, "0": False}
+_BOOLEAN: Final = {"true": True, "1": True, "false": False, "0": False}
 _LONGEST: Final = 1000
 #: What pages add to an address so that no cache answers; on reading it means nothing.
 _CACHE_BUSTERS: Final = frozenset({"_", "t", "retry", "v"})
@@ -32,7 +32,7 @@ class Query:
                 raise InvalidRequest(f"{name} is given {len(value)} times; give it once.", name)
             self._values[name] = value
 
-    def whole(self, name: str, default: int, minimum: int, maximum: int, *, is_capped: bool = False) -> int:
+    def integer(self, name: str, default: int, minimum: int, maximum: int, *, is_capped: bool = False) -> int:
         """A whole number from `minimum` to `maximum`; `is_capped` takes a larger one for the maximum."""
         value = self._values.get(name)
         if value is None:
@@ -44,12 +44,12 @@ class Query:
             )
         return min(number, maximum)
 
-    def switch(self, name: str) -> bool:
+    def boolean(self, name: str) -> bool:
         """`true` or `false`; absent is false."""
         value = self._values.get(name, "false")
-        if value.lower() not in _SWITCH:
+        if value.lower() not in _BOOLEAN:
             raise InvalidRequest(f"{name} is {value[:100]!r}; it must be true or false.", name)
-        return _SWITCH[value.lower()]
+        return _BOOLEAN[value.lower()]
 
     def choice(self, name: str, options: tuple[str, ...]) -> str | None:
         """One of some words; None if absent."""

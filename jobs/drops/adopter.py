@@ -18,9 +18,9 @@ from typing import Final
 
 from core import files, strict_json
 from core.errors import InvalidRequest, StorageUnavailable
-from core.failpoints import point
+from core.failpoints import failpoint
 from jobs.drops.rejected import RejectedFolder, remove_drop, shown_name
-from jobs.drops.zone import Drop, Memory, list_drops
+from jobs.drops.zone import Drop, PerFileState, list_drops
 from jobs.errors import CorruptJob, DuplicateJob, JobNotFound, QueueFull
 from jobs.ids import drop_id
 from jobs.requests import RequestValidator
@@ -80,11 +80,11 @@ class Adopter:
         self._budget_seconds = budget_seconds
         self._rejected = RejectedFolder(spool.layout.rejected, spool.layout.temporary)
         #: Since when a file that does not parse has been as it is.
-        self._growing: Memory[float] = Memory()
+        self._growing: PerFileState[float] = PerFileState()
         #: When to try a file again that could not be read or removed.
-        self._postponed: Memory[float] = Memory()
+        self._postponed: PerFileState[float] = PerFileState()
         #: The record of a file that is left where it is, or its text if no record could be written.
-        self._notes: Memory[Path | str] = Memory()
+        self._notes: PerFileState[Path | str] = PerFileState()
         #: The marks of drops removed just now. A copy made in the same tick of the file system's clock
         #: may get the freed inode, and so look like the same drop.
         self._removed: dict[str, float] = {}
@@ -188,7 +188,7 @@ class Adopter:
                 self._refuse(drop, InvalidRequest(f"duplicate id: {error}", "id"), result)
                 return
         else:
-            point("adopt.stored")
+            failpoint("adopt.stored")
             result.adopted.append(job.id)
             logger.info("Adopted %s as job %s.", ascii(drop.name), job.id)
         self._remove(drop, raw, job, result)
@@ -221,7 +221,7 @@ class Adopter:
             self._refuse(now, InvalidRequest(text), result)
             return
         remove_drop(drop.path, drop.status)
-        point("adopt.removed")
+        failpoint("adopt.removed")
         if job.drop is not None:
             self._removed[job.drop] = self._monotonic()
         self._clear_note(drop)

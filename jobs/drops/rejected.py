@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from core import files
-from core.failpoints import point
+from core.failpoints import failpoint
 from core.strict_json import SIZE_LIMIT
 from jobs.ids import timestamp
 from jobs.schema import encode
@@ -55,10 +55,10 @@ class RejectedFolder:
         home = self._keep(drop, status)
         if home is None:
             return False
-        point("reject.kept")
+        failpoint("reject.kept")
         self._record(home, drop, message, field)
         remove_drop(drop, status)
-        point("reject.removed")
+        failpoint("reject.removed")
         return True
 
     def note(self, drop: Path, message: str) -> Path:

@@ -56,7 +56,7 @@ class Drop:
         return _KINDS.get(stat.S_IFMT(self.status.st_mode), "something unknown")
 
 
-class Memory(Generic[Value]):
+class PerFileState(Generic[Value]):
     """One value per file, forgotten as soon as the file changes."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from msgspec import Struct
 from core import files
 from core.derived_index import DerivedIndex
 from core.errors import IndexUnavailable
-from core.sqlite_index import remembered, run_script
+from core.sqlite_index import cached_until_write, run_script
 from jobs.errors import CorruptJob, JobNotFound
 from jobs.ids import is_order
 from jobs.index import queries
@@ -102,7 +102,9 @@ class JobIndex(DerivedIndex):
         """The last 24 hours before `now` (seconds since the epoch); raises IndexUnavailable."""
         second = int((time.time() if now is None else now) - DAY_SECONDS)
         with self.file.read() as database:
-            return remembered(database, ("statistics", second), lambda: queries.statistics(database, second * 1000))
+            return cached_until_write(
+                database, ("statistics", second), lambda: queries.statistics(database, second * 1000)
+            )
 
     def position(self, job: Job) -> int:
         """How many pending jobs are before this one (0 = next); raises IndexUnavailable."""

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from core.derived_index import FOLDERS
-from core.sqlite_index import notes, remembered
+from core.sqlite_index import cached_until_write, sticky_cache
 from outputs.index.search_text import TRIGRAM, exactly, phrase
 
 VERSION: Final = 3
@@ -46,10 +46,10 @@ _DAY: Final = f"(k >> {_MS_SHIFT}) / {_DAY_MS}"
 FOLLOWERS: Final = f"""
 CREATE INDEX by_model ON image (model);
 INSERT INTO day SELECT {_DAY}, model, count(*) FROM image GROUP BY 1, 2;
-CREATE TRIGGER image_in AFTER INSERT ON image BEGIN
+CREATE TRIGGER image_inserted AFTER INSERT ON image BEGIN
     INSERT INTO day VALUES ((new.k >> {_MS_SHIFT}) / {_DAY_MS}, new.model, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 END;
-CREATE TRIGGER image_out AFTER DELETE ON image BEGIN
+CREATE TRIGGER image_deleted AFTER DELETE ON image BEGIN
     UPDATE day SET n = n - 1 WHERE day = (old.k >> {_MS_SHIFT}) / {_DAY_MS} AND model = old.model;
     DELETE FROM day WHERE day = (old.k >> {_MS_SHIFT}) / {_DAY_MS} AND model = old.model AND n = 0;
     DELETE FROM body WHERE k = old.k;
@@ -60,8 +60,8 @@ END;
 CREATE TRIGGER body_out AFTER DELETE ON body WHEN old.k <= (SELECT filled FROM progress) BEGIN
     INSERT INTO fts (fts, rowid, text) VALUES ('delete', old.k, old.text);
 END;
-CREATE TRIGGER body_came AFTER INSERT ON body BEGIN INSERT INTO change (sign, text) VALUES (1, new.text); END;
-CREATE TRIGGER body_went AFTER DELETE ON body BEGIN INSERT INTO change (sign, text) VALUES (-1, old.text); END;
+CREATE TRIGGER body_inserted AFTER INSERT ON body BEGIN INSERT INTO change (sign, text) VALUES (1, new.text); END;
+CREATE TRIGGER body_deleted AFTER DELETE ON body BEGIN INSERT INTO change (sign, text) VALUES (-1, old.text); END;
 CREATE TRIGGER change_old AFTER INSERT ON change BEGIN DELETE FROM change WHERE n <= new.n - {_KEPT_CHANGES}; END;
 """
 
@@ -158,7 +158,7 @@ def days(database: sqlite3.Connection, model: str | None) -> list[tuple[int, int
 
 def newest(database: sqlite3.Connection, model: str | None, offset: int, limit: int) -> tuple[int, list[str]]:
     """How many images there are, and those from `offset` on, newest first."""
-    amounts = remembered(database, ("days", model), lambda: days(database, model))
+    amounts = cached_until_write(database, ("days", model), lambda: days(database, model))
     anchor = _anchor(database, amounts, model, offset)
     if anchor is None:
         return sum(n for _, n in amounts), []
@@ -208,8 +208,8 @@ def matching(
 
 
 def _total(database: sqlite3.Connection, needles: list[str], source: str, values: tuple[str, ...]) -> int:
-    """How many images match: counted once, then kept up with what came and went since."""
-    known = notes(database)
+    """How many images match: counted once, then kept up with what inserts and deletes since."""
+    known = sticky_cache(database)
     # Each by itself is one step down the tree; both in one SELECT would read the whole table.
     query = "SELECT ifnull((SELECT min(n) FROM change), 1), ifnull((SELECT max(n) FROM change), 0)"
     first, last = database.execute(query).fetchone()

@@ -64,17 +64,17 @@ def _live(
 ) -> None:
     """The child; never returns."""
 
-    def tell(line: str) -> None:
+    def record(line: str) -> None:
         os.write(writing, f"{line}\n".encode())
 
     try:
         prepare()
         crash_points.arm(crash_at, crash)
-        Life(data, validator, tell, boot).run()
+        Life(data, validator, record, boot).run()
         for name in crash_points.passed():
-            tell(f"point {name}")
+            record(f"point {name}")
         os._exit(0)
     except BaseException:  # noqa: BLE001 - reported by the parent
-        tell("".join(f"error {line}\n" for line in traceback.format_exc().splitlines()))
+        record("".join(f"error {line}\n" for line in traceback.format_exc().splitlines()))
     finally:
         os._exit(1)  # whatever happens, the child never becomes a second pytest

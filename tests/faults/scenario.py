@@ -2,7 +2,7 @@
 
 It submits, adopts, claims, works, commits, finishes, fails, cancels, puts back and deletes (also while the job
 of the image goes on), with the real
-protocol and a scripted stand-in for the pipeline. What it may rely on it tells through `Tell`, so that
+protocol and a scripted stand-in for the pipeline. What it may rely on it tells through `Record`, so that
 the history checker knows what was acknowledged before the crash.
 """
 
@@ -30,7 +30,7 @@ from outputs.store import ImageStore
 from service.deletion import delete_image
 from tests.sidecars import sidecar_of
 
-Tell = Callable[[str], None]
+Record = Callable[[str], None]
 
 #: The ids of the jobs of one life, and the ones that are dropped as files.
 SUBMITTED = ("one", "two", "bad-luck", "regret", "pruned")
@@ -71,12 +71,12 @@ def drop_files(spool: Spool) -> None:
 class Life:
     """One process's part of the life of a data directory."""
 
-    def __init__(self, data: Path, validator: RequestValidator, tell: Tell, boot: str = "boot") -> None:
+    def __init__(self, data: Path, validator: RequestValidator, record: Record, boot: str = "boot") -> None:
         claims.boot_id = lambda: boot
         self.spool = Spool(Layout(data))
         self.store = ImageStore(self.spool.layout)
         self._validator = validator
-        self._tell = tell
+        self._record = record
 
     def run(self) -> None:
         """Everything, from the start of the programs to the end of all jobs."""
@@ -86,7 +86,7 @@ class Life:
         recover_all(self.spool, max_attempts=MAX_ATTEMPTS)
         self._adopt()
         if self.spool.exists("regret"):
-            self._tell(f"cancelled {self.spool.cancel('regret').value}")
+            self._record(f"cancelled {self.spool.cancel('regret').value}")
         self._work()
         self._delete("one", 1)
 
@@ -100,7 +100,7 @@ class Life:
                 self.spool.submit_named(self._validator.job(request, job_id=job_id, order=order, source="http"))
             except DuplicateJob:
                 continue  # as with an Idempotency-Key: an earlier try came through
-            self._tell(f"accepted {job_id}")
+            self._record(f"accepted {job_id}")
         if not any(is_order(job_id) for state in State for job_id in self.spool.ids(state)):
             self._submit_without_a_name()
 
@@ -109,14 +109,14 @@ class Life:
         request = self._validator.generate(b'{"model_id": "tiny", "prompt": "nameless"}')
         order = self.spool.clock.issue()
         self.spool.submit(self._validator.job(request, job_id=order, order=order, source="http"))
-        self._tell(f"accepted {order}")
+        self._record(f"accepted {order}")
 
     def _adopt(self) -> None:
         adopter = Adopter(self.spool, self._validator, quiet_seconds=30)
         while (result := adopter.scan()).waiting:
             assert result.next_check == 0
         for job_id in result.adopted:
-            self._tell(f"accepted {job_id}")
+            self._record(f"accepted {job_id}")
 
     # --- Work ---------------------------------------------------------------------------------
 
@@ -132,24 +132,24 @@ class Life:
                 self._attempt(held)
 
     def _attempt(self, held: Claim) -> None:
-        self._tell(f"beginning {held.job.id}")  # first, since a kill may come between the count and any word of it
+        self._record(f"beginning {held.job.id}")  # first, since a kill may come between the count and any word of it
         held.begin_attempt()
         if held.job.id == "bad-luck":
             held.fail(JobError(type="scripted", message="It was not to be."))
         elif held.job.id == "two" and not any("put back" in text for text in held.job.warnings):
             held.warn("put back once")
-            held.put_back(return_attempt=True)
+            held.requeue(refund_attempt=True)
             return
         elif held.job.id == "pruned" and not any("put back" in text for text in held.job.warnings):
             self._draw(held, last=2)
             self._delete("pruned", 1)
             held.warn("put back once")
-            held.put_back(return_attempt=True)
+            held.requeue(refund_attempt=True)
             return
         else:
             self._draw(held)
             held.complete()
-        self._tell(f"finished {held.job.id}")
+        self._record(f"finished {held.job.id}")
 
     def _draw(self, held: Claim, last: int = MAX_IMAGES) -> None:
         job = held.job
@@ -157,19 +157,19 @@ class Life:
             image = ids.image_id(job.order, number)
             if self.store.is_committed(image) or held.is_deleted(image):
                 continue
-            self._tell(f"drawing {image}")
+            self._record(f"drawing {image}")
             progress = Progress(phase=Phase.GENERATING, attempt=job.attempts, total_steps=1, updated_at=timestamp())
             held.report(progress)
             png = picture(image)
             self.store.commit(png, sidecar_of(job, number, png))
-            self._tell(f"committed {image}")
+            self._record(f"committed {image}")
 
     def _delete(self, job_id: str, number: int) -> None:
         order = self.spool.find(job_id)[1].order
         image = ids.image_id(order, number)
         with suppress(ImageNotFound):  # deleted before
             delete_image(self.spool, self.store, image)
-        self._tell(f"deleted {image}")
+        self._record(f"deleted {image}")
 
 
 def picture(image: str) -> bytes:

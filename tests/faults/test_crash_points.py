@@ -18,7 +18,7 @@ from tests.faults.history import History, violations
 from tests.faults.table import record
 
 #: What the issue asks to be covered.
-STEPS = ["submit", "adopt", "reject", "reason", "claim", "attempt", "progress", "image", "sidecar", "final", "put_back"]
+STEPS = ["submit", "adopt", "reject", "reason", "claim", "attempt", "progress", "image", "sidecar", "final", "requeue"]
 STEPS += ["final.move", "cancel", "tombstone", "delete", "recover", "rewrite"]
 
 
@@ -116,10 +116,10 @@ def write_in_place() -> None:
         with Path(path).open("wb") as stream:
             stream.write(content[: len(content) // 2])
             stream.flush()
-            files.point(f"{name}.half")
+            files.failpoint(f"{name}.half")
             stream.write(content[len(content) // 2 :])
 
-    files.create = files.create_unrivalled = create
+    files.create = files.create_unique = create
 
 
 def forget_before_storing() -> None:

@@ -19,7 +19,7 @@ from tests.faults.hostile import BODY, connect, environment
 from tests.faults.power import disk
 from tests.faults.table import record
 from tests.programs import ApiProcess, api, children_of, wait_until
-from tests.runner_desk import RunnerDesk
+from tests.runner_harness import RunnerHarness
 
 
 @pytest.fixture
@@ -98,17 +98,17 @@ def test_a_disk_that_turned_read_only_refuses_jobs_and_serves_the_rest(tmp_path:
 
 
 def test_a_runner_waits_while_the_disk_is_nearly_full_and_goes_on_by_itself(small_disk: Path, tmp_path: Path) -> None:
-    desk = RunnerDesk.bare(tmp_path)
-    assert desk.data == small_disk
+    harness = RunnerHarness.bare(tmp_path)
+    assert harness.data == small_disk
     filler = small_disk / "filler"
-    with desk.stub_runner(reserve_mb=3):
-        assert desk.wait_for(desk.submit()).outcome == "completed"
+    with harness.stub_runner(reserve_mb=3):
+        assert harness.wait_for(harness.submit()).outcome == "completed"
         filler.write_bytes(b"x" * (4 << 20))
-        job = desk.submit()
-        desk.wait_for_status(lambda status: status.state == "paused" and "disk" in (status.message or ""), "a pause")
-        assert (desk.state(job), desk.stored(job).attempts) == (State.PENDING, 0)
+        job = harness.submit()
+        harness.wait_for_status(lambda status: status.state == "paused" and "disk" in (status.message or ""), "a pause")
+        assert (harness.state(job), harness.stored(job).attempts) == (State.PENDING, 0)
         filler.unlink()
-        done = desk.wait_for(job)
+        done = harness.wait_for(job)
     assert (done.outcome, done.attempts) == ("completed", 1)
     record("B2 less free space than the reserve: the runner waits, then goes on", 1)
 

@@ -22,7 +22,7 @@ from jobs.schema import State
 from tests.faults.hostile import BODY, environment
 from tests.faults.table import record
 from tests.programs import ApiProcess, Program, api, children_of, wait_until
-from tests.runner_desk import RunnerDesk
+from tests.runner_harness import RunnerHarness
 
 
 class Customers:
@@ -31,12 +31,12 @@ class Customers:
     They send as many as `pace` allows, so that there is work as long as there are kills.
     """
 
-    def __init__(self, server: ApiProcess, desk: RunnerDesk, jobs: int) -> None:
+    def __init__(self, server: ApiProcess, harness: RunnerHarness, jobs: int) -> None:
         self.accepted: list[str] = []
         self.jobs = jobs
         self.pace = 0
         self._server = server
-        self._desk = desk
+        self._harness = harness
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=work) for work in (self._submit, self._drop)]
 
@@ -71,19 +71,19 @@ class Customers:
     def _drop(self) -> None:
         for number in self._numbers(1):
             job_id = f"dropped-{number}"
-            draft = self._desk.folder / job_id
+            draft = self._harness.folder / job_id
             draft.write_text(json.dumps(BODY | {"id": job_id}), encoding="utf-8")
-            draft.rename(self._desk.spool.layout.incoming / f"{job_id}.json")
+            draft.rename(self._harness.spool.layout.incoming / f"{job_id}.json")
             self.accepted.append(job_id)
 
 
 class Killer:
     """Kills a random process of ours and starts it again where nobody else does."""
 
-    def __init__(self, server: ApiProcess, runners: list[Program], desk: RunnerDesk, seed: int) -> None:
+    def __init__(self, server: ApiProcess, runners: list[Program], harness: RunnerHarness, seed: int) -> None:
         self._server = server
         self._runners = runners
-        self._desk = desk
+        self._harness = harness
         self._dice = random.Random(seed)
         self.kills: Counter[str] = Counter()
 
@@ -111,16 +111,17 @@ class Killer:
         return look()
 
     def _has_work(self) -> bool:
-        return any(True for state in (State.PENDING, State.PROCESSING) for _ in self._desk.spool.ids(state))
+        return any(True for state in (State.PENDING, State.PROCESSING) for _ in self._harness.spool.ids(state))
 
 
 @contextmanager
-def town(desk: RunnerDesk, runners: int) -> Iterator[tuple[ApiProcess, list[Program]]]:
+def cluster(harness: RunnerHarness, runners: int) -> Iterator[tuple[ApiProcess, list[Program]]]:
     """An API of two workers, and runners of as many devices."""
     with ExitStack() as stack:
-        server = stack.enter_context(api(desk.data, environment(desk.folder), workers=2))
+        server = stack.enter_context(api(harness.data, environment(harness.folder), workers=2))
         programs = [
-            desk.stub_runner(device=f"cuda:{number}", max_attempts=100, scan_seconds=0.5) for number in range(runners)
+            harness.stub_runner(device=f"cuda:{number}", max_attempts=100, scan_seconds=0.5)
+            for number in range(runners)
         ]
         for program in programs:
             stack.enter_context(program)
@@ -128,26 +129,26 @@ def town(desk: RunnerDesk, runners: int) -> Iterator[tuple[ApiProcess, list[Prog
         server.end()  # gunicorn misses a worker that is just being born, and kills it after 30 s
 
 
-def violations(desk: RunnerDesk, accepted: list[str], tale: Path) -> list[str]:
+def violations(harness: RunnerHarness, accepted: list[str], event_log: Path) -> list[str]:
     """P1 to P3 at the end of all."""
-    places = Counter(job_id for state in State for job_id in desk.spool.ids(state))
+    places = Counter(job_id for state in State for job_id in harness.spool.ids(state))
     found = [f"{job_id} was accepted and is lost" for job_id in accepted if job_id not in places]
     found += [f"{job_id} is in {count} states" for job_id, count in places.items() if count > 1]
     found += [f"{job_id} was never asked for" for job_id in places if job_id not in accepted]
     found += [f"{job_id} was answered for two requests" for job_id, n in Counter(accepted).items() if n > 1]
     for job_id in places:
-        state, job = desk.spool.find(job_id)
+        state, job = harness.spool.find(job_id)
         image = ids.image_id(job.order, 1)
         if state is not State.COMPLETED:
             found.append(f"{job_id} is {state}: {job.error}")
-        elif not desk.store.is_committed(image):
+        elif not harness.store.is_committed(image):
             found.append(f"{image} is missing or not whole")
-    return [*found, *_done_twice(tale.read_text(encoding="utf-8").splitlines())]
+    return [*found, *_done_twice(event_log.read_text(encoding="utf-8").splitlines())]
 
 
-def _done_twice(tale: list[str]) -> Iterator[str]:
+def _done_twice(event_log: list[str]) -> Iterator[str]:
     committed = set()
-    for line in tale:
+    for line in event_log:
         word, image = line.split()
         if image in committed:
             yield f"{image}: {word} after it was committed"
@@ -155,10 +156,12 @@ def _done_twice(tale: list[str]) -> Iterator[str]:
             committed.add(image)
 
 
-def kill_programs(desk: RunnerDesk, tale: Path, *, jobs: int, kills: int, runners: int, patience: float) -> None:
+def kill_programs(
+    harness: RunnerHarness, event_log: Path, *, jobs: int, kills: int, runners: int, patience: float
+) -> None:
     deadline = time.monotonic() + patience
-    with town(desk, runners) as (server, programs), Customers(server, desk, jobs) as customers:
-        killer = Killer(server, programs, desk, seed=jobs)
+    with cluster(harness, runners) as (server, programs), Customers(server, harness, jobs) as customers:
+        killer = Killer(server, programs, harness, seed=jobs)
         while killer.kills.total() < kills:
             assert time.monotonic() < deadline, f"{killer.kills}, {len(customers.accepted)} accepted"
             customers.pace = jobs * (killer.kills.total() + 1) // kills
@@ -166,36 +169,36 @@ def kill_programs(desk: RunnerDesk, tale: Path, *, jobs: int, kills: int, runner
         customers.pace = jobs
         remaining = deadline - time.monotonic()
         wait_until(lambda: len(customers.accepted) == jobs, remaining, "all jobs to be accepted")
-        done = desk.spool.layout.spool / State.COMPLETED
+        done = harness.spool.layout.spool / State.COMPLETED
         wait_until(lambda: len(os.listdir(done)) >= jobs, remaining, "all jobs to be completed")
-    found = violations(desk, customers.accepted, tale)
+    found = violations(harness, customers.accepted, event_log)
     for kind, count in killer.kills.items():
         record(f"A17 F1 random SIGKILLs of real programs: {kind}s", count, found)
     record(f"A17 F1 jobs sent to them meanwhile ({runners} runners, 2 API workers)", jobs, found)
 
 
 @pytest.fixture
-def tale(fast_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def event_log(fast_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where workers tell what they draw and commit."""
-    path = fast_path / "tale"
+    path = fast_path / "event_log"
     path.touch()
     monkeypatch.setenv("TEST_EVENTS", str(path))
     return path
 
 
-def test_killed_programs_lose_and_double_nothing(fast_path: Path, tale: Path) -> None:
-    kill_programs(RunnerDesk.bare(fast_path), tale, jobs=40, kills=15, runners=2, patience=300)
+def test_killed_programs_lose_and_double_nothing(fast_path: Path, event_log: Path) -> None:
+    kill_programs(RunnerHarness.bare(fast_path), event_log, jobs=40, kills=15, runners=2, patience=300)
 
 
 @pytest.mark.long
-def test_hundreds_of_killed_programs_lose_and_double_nothing(fast_path: Path, tale: Path) -> None:
-    kill_programs(RunnerDesk.bare(fast_path), tale, jobs=1000, kills=400, runners=4, patience=7000)
+def test_hundreds_of_killed_programs_lose_and_double_nothing(fast_path: Path, event_log: Path) -> None:
+    kill_programs(RunnerHarness.bare(fast_path), event_log, jobs=1000, kills=400, runners=4, patience=7000)
 
 
-def test_the_checker_sees_what_was_done_twice_and_what_is_missing(bare_desk: RunnerDesk, tale: Path) -> None:
-    job = bare_desk.submit()
-    tale.write_text("drawing x\ncommitted x\ndrawing x\n", encoding="utf-8")
-    assert violations(bare_desk, [job.id, "gone", "gone"], tale) == [
+def test_the_checker_sees_what_was_done_twice_and_what_is_missing(bare_harness: RunnerHarness, event_log: Path) -> None:
+    job = bare_harness.submit()
+    event_log.write_text("drawing x\ncommitted x\ndrawing x\n", encoding="utf-8")
+    assert violations(bare_harness, [job.id, "gone", "gone"], event_log) == [
         "gone was accepted and is lost",
         "gone was accepted and is lost",
         "gone was answered for two requests",

@@ -32,7 +32,7 @@ from tests.sidecars import sidecar_of
 MAX_ATTEMPTS = 1000
 
 
-class Town:
+class Cluster:
     """One data directory and its processes: a submitter, a dropper, an adopter and workers."""
 
     def __init__(self, data: Path, validator: RequestValidator, jobs: int) -> None:
@@ -41,19 +41,19 @@ class Town:
         self.store = ImageStore(self.spool.layout)
         self.jobs = jobs
         self._validator = validator
-        self._tales = data.parent / "tales"
+        self._event_log = data.parent / "event_log"
         #: So many jobs may have been sent by now; shared with the processes, so that kills meet with work.
         self.pace = RawValue("i", jobs)
 
-    def tell(self, line: str) -> None:
+    def record(self, line: str) -> None:
         """Append a line to what the checker reads; a single write is never torn by a kill."""
-        descriptor = os.open(self._tales, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        descriptor = os.open(self._event_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.write(descriptor, f"{line}\n".encode())
         os.close(descriptor)
 
-    def told(self, word: str) -> list[str]:
+    def events(self, word: str) -> list[str]:
         """What was told after a word."""
-        lines = self._tales.read_text(encoding="utf-8").splitlines() if self._tales.exists() else []
+        lines = self._event_log.read_text(encoding="utf-8").splitlines() if self._event_log.exists() else []
         return [line.split()[1] for line in lines if line.split()[0] == word]
 
     def _turns(self, numbers: range) -> Iterator[int]:
@@ -71,7 +71,7 @@ class Town:
                 request = self._validator.generate(_body(job_id))
                 order = self.spool.clock.issue()
                 self.spool.submit_named(self._validator.job(request, job_id=job_id, order=order, source="http"))
-            self.tell(f"accepted {job_id}")
+            self.record(f"accepted {job_id}")
 
     def dropper(self) -> None:
         """Drop the second half as files, without ids.
@@ -79,13 +79,13 @@ class Town:
         Killed between a drop and the word of it, the next dropper drops that one again. So each drop names its
         dropper: two jobs from one drop are a fault, two drops are not.
         """
-        told = {drop.partition(".")[0] for drop in self.told("dropped")}
+        told = {drop.partition(".")[0] for drop in self.events("dropped")}
         for number in self._turns(range(self.jobs // 2, self.jobs)):
             name = f"drop-{number}"
             if name not in told:
                 drop = f"{name}.{os.getpid()}"
                 files.create(self.spool.layout.incoming / f"{drop}.json", _body(drop), self.spool.layout.temporary)
-                self.tell(f"dropped {drop}")
+                self.record(f"dropped {drop}")
 
     def adopter(self) -> None:
         """Adopt for ever."""
@@ -111,16 +111,16 @@ class Town:
         held.begin_attempt()
         image = ids.image_id(held.job.order, 1)
         if not self.store.is_committed(image):
-            self.tell(f"drawing {held.job.id}")
+            self.record(f"drawing {held.job.id}")
             png = scenario.picture(image)
             self.store.commit(png, sidecar_of(held.job, 1, png))
-            self.tell(f"committed {held.job.id}")
+            self.record(f"committed {held.job.id}")
         held.complete()
-        self.tell(f"finished {held.job.id}")
+        self.record(f"finished {held.job.id}")
 
     def is_done(self) -> bool:
         """Whether every job was sent and has ended."""
-        sent = {name.partition(".")[0] for name in (*self.told("accepted"), *self.told("dropped"))}
+        sent = {name.partition(".")[0] for name in (*self.events("accepted"), *self.events("dropped"))}
         rooms = ("incoming", "pending", "processing", "pending")  # the way that jobs move, and back
         return len(sent) == self.jobs and not any(any(os.scandir(self.spool.layout.spool / room)) for room in rooms)
 
@@ -169,55 +169,59 @@ class Killer:
         self._running.clear()
 
 
-def rampage(town: Town, *, workers: int, kills: int, seed: int, patience: float) -> int:
-    """Let the town work under `kills` kills, then in peace until all is done; answers the kills."""
+def rampage(cluster: Cluster, *, workers: int, kills: int, seed: int, patience: float) -> int:
+    """Let the cluster work under `kills` kills, then in peace until all is done; answers the kills."""
     killer = Killer(seed)
     deadline = time.monotonic() + patience
     try:
-        killer.start(town.submitter, ends=True)
-        killer.start(town.dropper, ends=True)
-        killer.start(town.adopter)
+        killer.start(cluster.submitter, ends=True)
+        killer.start(cluster.dropper, ends=True)
+        killer.start(cluster.adopter)
         for _ in range(workers):
-            killer.start(town.worker)
-        while not town.is_done() or killer.kills < kills:
-            assert time.monotonic() < deadline, f"{len(list(town.spool.ids(State.COMPLETED)))} of {town.jobs} done"
-            town.pace.value = town.jobs * (killer.kills + 1) // kills
+            killer.start(cluster.worker)
+        while not cluster.is_done() or killer.kills < kills:
+            assert time.monotonic() < deadline, (
+                f"{len(list(cluster.spool.ids(State.COMPLETED)))} of {cluster.jobs} done"
+            )
+            cluster.pace.value = cluster.jobs * (killer.kills + 1) // kills
             killer.pause()
             if killer.kills < kills:
                 killer.kill_one()
-            if town.is_done():
+            if cluster.is_done():
                 break
     finally:
         killer.end()
     return killer.kills
 
 
-def violations_in(town: Town) -> list[str]:
-    places = Counter(job_id for state in State for job_id in town.spool.ids(state))
+def violations_in(cluster: Cluster) -> list[str]:
+    places = Counter(job_id for state in State for job_id in cluster.spool.ids(state))
     found = [f"{job_id} is in {count} states" for job_id, count in places.items() if count > 1]
-    found += [f"{job_id} was accepted and is lost" for job_id in town.told("accepted") if job_id not in places]
-    jobs: list[Job] = [town.spool.find(job_id)[1] for job_id in places]
+    found += [f"{job_id} was accepted and is lost" for job_id in cluster.events("accepted") if job_id not in places]
+    jobs: list[Job] = [cluster.spool.find(job_id)[1] for job_id in places]
     prompts = Counter(job.prompt for job in jobs)
     found += [f"{prompt} became {count} jobs" for prompt, count in prompts.items() if count > 1]
-    found += [f"{drop} became no job" for drop in town.told("dropped") if drop not in prompts]
+    found += [f"{drop} became no job" for drop in cluster.events("dropped") if drop not in prompts]
     images = [ids.image_id(job.order, 1) for job in jobs]
-    found += [f"{image} is not whole" for image in images if not town.store.is_committed(image)]
-    found += [f"{name} was finished twice" for name, count in Counter(town.told("finished")).items() if count > 1]
-    found += [f"{name} was committed twice" for name, count in Counter(town.told("committed")).items() if count > 1]
+    found += [f"{image} is not whole" for image in images if not cluster.store.is_committed(image)]
+    found += [f"{name} was finished twice" for name, count in Counter(cluster.events("finished")).items() if count > 1]
+    found += [
+        f"{name} was committed twice" for name, count in Counter(cluster.events("committed")).items() if count > 1
+    ]
     names = {prompt.partition(".")[0] for prompt in prompts}
-    if len(names) != town.jobs:
-        found.append(f"there are jobs of {len(names)} names and not {town.jobs}")
+    if len(names) != cluster.jobs:
+        found.append(f"there are jobs of {len(names)} names and not {cluster.jobs}")
     return found
 
 
 def test_random_kills_lose_and_double_nothing(fast_path: Path, scripted: RequestValidator) -> None:
-    town = Town(fast_path / "data", scripted, 150)
-    kills = rampage(town, workers=3, kills=30, seed=1, patience=900)
-    record("random SIGKILLs, several processes at work", kills, violations_in(town))
+    cluster = Cluster(fast_path / "data", scripted, 150)
+    kills = rampage(cluster, workers=3, kills=30, seed=1, patience=900)
+    record("random SIGKILLs, several processes at work", kills, violations_in(cluster))
 
 
 @pytest.mark.long
 def test_hundreds_of_random_kills_lose_and_double_nothing(fast_path: Path, scripted: RequestValidator) -> None:
-    town = Town(fast_path / "data", scripted, 1000)
-    kills = rampage(town, workers=4, kills=600, seed=2, patience=7000)
-    record("random SIGKILLs, several processes at work", kills, violations_in(town))
+    cluster = Cluster(fast_path / "data", scripted, 1000)
+    kills = rampage(cluster, workers=4, kills=600, seed=2, patience=7000)
+    record("random SIGKILLs, several processes at work", kills, violations_in(cluster))

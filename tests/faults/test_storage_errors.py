@@ -52,7 +52,7 @@ def failing(name: str, when: int, number: int, *, for_good: bool, calls: _Count)
                 raise OSError(number, os.strerror(number))
             return real(*arguments, **options)
 
-        if name == "write":  # the tale of the test goes through os.write too
+        if name == "write":  # the event_log of the test goes through os.write too
             files._write_all.__globals__["os"] = _OsWith(write=call)
         else:
             setattr(os, name, call)

@@ -16,20 +16,20 @@ from jobs.schema import State
 from tests.faults.power import Disk, disk
 from tests.faults.table import record
 from tests.programs import processor_seconds, wait_until
-from tests.runner_desk import RunnerDesk, is_running
+from tests.runner_harness import RunnerHarness, is_running
 
 
-def test_a_stopped_worker_is_not_taken_for_dead(bare_desk: RunnerDesk) -> None:
-    job = bare_desk.submit("slow")
-    with bare_desk.stub_runner():
-        bare_desk.wait_for_steps(job)
-        worker = bare_desk.kill_worker(signal.SIGSTOP)
-        assert recover_all(bare_desk.spool, max_attempts=3) == 0
-        assert bare_desk.state(job) is State.PROCESSING
-        assert not bare_desk.spool.is_stalled(job.id)
+def test_a_stopped_worker_is_not_taken_for_dead(bare_harness: RunnerHarness) -> None:
+    job = bare_harness.submit("slow")
+    with bare_harness.stub_runner():
+        bare_harness.wait_for_steps(job)
+        worker = bare_harness.kill_worker(signal.SIGSTOP)
+        assert recover_all(bare_harness.spool, max_attempts=3) == 0
+        assert bare_harness.state(job) is State.PROCESSING
+        assert not bare_harness.spool.is_stalled(job.id)
         os.kill(worker, signal.SIGCONT)
-        assert bare_desk.wait_for(job).outcome == "completed"
-    assert bare_desk.stored(job).attempts == 1
+        assert bare_harness.wait_for(job).outcome == "completed"
+    assert bare_harness.stored(job).attempts == 1
     record("D9 a worker under SIGSTOP", 1)
 
 
@@ -55,28 +55,30 @@ def kernel_state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
 
 
-def test_a_worker_that_cannot_be_killed_keeps_its_job_and_the_device(bare_desk: RunnerDesk, frozen_disk: Disk) -> None:
-    job = bare_desk.submit("freeze once")
+def test_a_worker_that_cannot_be_killed_keeps_its_job_and_the_device(
+    bare_harness: RunnerHarness, frozen_disk: Disk
+) -> None:
+    job = bare_harness.submit("freeze once")
     try:
-        with bare_desk.stub_runner(stall_seconds=1) as runner:
-            bare_desk.wait_for_status(lambda status: status.loaded_models, "the job to begin")
-            worker = bare_desk.worker_pid()
-            told = bare_desk.wait_for_status(lambda status: status.state == "paused", "the supervisor to kill it")
+        with bare_harness.stub_runner(stall_seconds=1) as runner:
+            bare_harness.wait_for_status(lambda status: status.loaded_models, "the job to begin")
+            worker = bare_harness.worker_pid()
+            told = bare_harness.wait_for_status(lambda status: status.state == "paused", "the supervisor to kill it")
             assert f"process {worker}" in (told.message or "")
-            other = bare_desk.submit("a castle")
+            other = bare_harness.submit("a castle")
             wait_until(lambda: kernel_state(worker) == "D", about="the worker to wait for the disk")
-            assert recover_all(bare_desk.spool, max_attempts=3) == 0
-            assert not bare_desk.spool.is_stalled(job.id)
-            assert (bare_desk.state(job), bare_desk.state(other)) == (State.PROCESSING, State.PENDING)
+            assert recover_all(bare_harness.spool, max_attempts=3) == 0
+            assert not bare_harness.spool.is_stalled(job.id)
+            assert (bare_harness.state(job), bare_harness.state(other)) == (State.PROCESSING, State.PENDING)
             before = processor_seconds(runner.pid)
             time.sleep(3)
             assert processor_seconds(runner.pid) - before < 1, "the supervisor waits without turning in circles"
-            assert bare_desk.worker_pid() == worker, "no second worker begins on this device"
+            assert bare_harness.worker_pid() == worker, "no second worker begins on this device"
             thaw(frozen_disk)
             wait_until(lambda: not is_running(worker), about="the worker to die")
-            assert bare_desk.wait_for(other).outcome == "completed"
-            assert bare_desk.wait_for(job).outcome == "completed"
+            assert bare_harness.wait_for(other).outcome == "completed"
+            assert bare_harness.wait_for(job).outcome == "completed"
     finally:
         thaw(frozen_disk)
-    assert bare_desk.stored(job).attempts == 2
+    assert bare_harness.stored(job).attempts == 2
     record("E4 a worker in state D, that survives SIGKILL", 1)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.table import record
 from tests.programs import Program, processor_seconds, wait_until
-from tests.runner_desk import RunnerDesk
+from tests.runner_harness import RunnerHarness
 
 #: The kernel keeps so many events for a reader that does not read.
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
@@ -38,25 +38,27 @@ def remove(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [remake, rename_and_remake, remove])
-def test_a_drop_zone_that_was_replaced_is_seen_again(bare_desk: RunnerDesk, change: Callable[[Path], None]) -> None:
-    with bare_desk.stub_runner():
-        bare_desk.drop("before")
-        bare_desk.wait_for_adoption("before")
-        wait_until(lambda: not os.listdir(bare_desk.spool.layout.incoming), about="the drop to be gone")
-        change(bare_desk.spool.layout.incoming)
-        bare_desk.drop("after")
-        bare_desk.wait_for_adoption("after")
-        bare_desk.drop("later")
-        bare_desk.wait_for_adoption("later")
+def test_a_drop_zone_that_was_replaced_is_seen_again(
+    bare_harness: RunnerHarness, change: Callable[[Path], None]
+) -> None:
+    with bare_harness.stub_runner():
+        bare_harness.drop("before")
+        bare_harness.wait_for_adoption("before")
+        wait_until(lambda: not os.listdir(bare_harness.spool.layout.incoming), about="the drop to be gone")
+        change(bare_harness.spool.layout.incoming)
+        bare_harness.drop("after")
+        bare_harness.wait_for_adoption("after")
+        bare_harness.drop("later")
+        bare_harness.wait_for_adoption("later")
     record("D3 the drop zone renamed, remade or removed", 1)
 
 
-def test_without_events_the_scan_finds_everything(bare_desk: RunnerDesk) -> None:
-    with bare_desk.stub_runner(watch="off"):
-        job = bare_desk.submit()
-        bare_desk.drop("castle")
-        bare_desk.wait_for_adoption("castle")
-        assert bare_desk.wait_for(job).outcome == "completed"
+def test_without_events_the_scan_finds_everything(bare_harness: RunnerHarness) -> None:
+    with bare_harness.stub_runner(watch="off"):
+        job = bare_harness.submit()
+        bare_harness.drop("castle")
+        bare_harness.wait_for_adoption("castle")
+        assert bare_harness.wait_for(job).outcome == "completed"
     record("D4 D5 no file events at all", 2)
 
 
@@ -72,32 +74,32 @@ def mounted(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_drop_zone_that_was_mounted_over_is_seen(bare_desk: RunnerDesk) -> None:
-    with bare_desk.stub_runner():
-        bare_desk.drop("before")
-        bare_desk.wait_for_adoption("before")
-        with mounted(bare_desk.spool.layout.incoming):
-            bare_desk.drop("above")
-            bare_desk.wait_for_adoption("above")
-            (bare_desk.spool.layout.incoming / "bad.json").write_text('{"prompt": 1}', encoding="utf-8")
-            wait_until((bare_desk.spool.layout.rejected / "bad.json.reason.json").exists, about="the refusal")
-        bare_desk.drop("below")
-        bare_desk.wait_for_adoption("below")
+def test_a_drop_zone_that_was_mounted_over_is_seen(bare_harness: RunnerHarness) -> None:
+    with bare_harness.stub_runner():
+        bare_harness.drop("before")
+        bare_harness.wait_for_adoption("before")
+        with mounted(bare_harness.spool.layout.incoming):
+            bare_harness.drop("above")
+            bare_harness.wait_for_adoption("above")
+            (bare_harness.spool.layout.incoming / "bad.json").write_text('{"prompt": 1}', encoding="utf-8")
+            wait_until((bare_harness.spool.layout.rejected / "bad.json.reason.json").exists, about="the refusal")
+        bare_harness.drop("below")
+        bare_harness.wait_for_adoption("below")
     record("D3 another file system mounted over the drop zone, and taken away", 3)
 
 
-def test_lost_events_lose_no_drop(bare_desk: RunnerDesk) -> None:
+def test_lost_events_lose_no_drop(bare_harness: RunnerHarness) -> None:
     limit = int(QUEUE.read_text(encoding="ascii"))
-    with bare_desk.stub_runner() as runner:
-        bare_desk.drop("before")
-        bare_desk.wait_for_adoption("before")
+    with bare_harness.stub_runner() as runner:
+        bare_harness.drop("before")
+        bare_harness.wait_for_adoption("before")
         os.kill(runner.pid, signal.SIGSTOP)
-        flood(bare_desk.spool.layout.incoming, limit + 1000)
-        bare_desk.drop("unheard")
+        flood(bare_harness.spool.layout.incoming, limit + 1000)
+        bare_harness.drop("unheard")
         os.kill(runner.pid, signal.SIGCONT)
-        bare_desk.wait_for_adoption("unheard")
-        bare_desk.drop("after")
-        bare_desk.wait_for_adoption("after")
+        bare_harness.wait_for_adoption("unheard")
+        bare_harness.drop("after")
+        bare_harness.wait_for_adoption("after")
     record("D1 more events than the kernel keeps", 3)
 
 
@@ -120,25 +122,25 @@ def limited(runner: Program, name: str, limit: int) -> Program:
 
 
 @pytest.mark.parametrize("name", ["max_inotify_instances", "max_inotify_watches"])
-def test_without_watches_left_the_runner_scans(bare_desk: RunnerDesk, name: str) -> None:
-    job = bare_desk.submit()
-    with limited(bare_desk.stub_runner(), name, 0) as runner:
-        assert bare_desk.wait_for(job).outcome == "completed"
-        bare_desk.drop("castle")
-        bare_desk.wait_for_adoption("castle")
-        bare_desk.drop("second")
-        bare_desk.wait_for_adoption("second")
+def test_without_watches_left_the_runner_scans(bare_harness: RunnerHarness, name: str) -> None:
+    job = bare_harness.submit()
+    with limited(bare_harness.stub_runner(), name, 0) as runner:
+        assert bare_harness.wait_for(job).outcome == "completed"
+        bare_harness.drop("castle")
+        bare_harness.wait_for_adoption("castle")
+        bare_harness.drop("second")
+        bare_harness.wait_for_adoption("second")
         assert len(os.listdir(f"/proc/{runner.pid}/fd")) < 20, "each scan tries again, and leaves nothing open"
     assert runner.output().count("jobs are found by scanning alone") == 1
     record("D4 no inotify watches or instances left", 3)
 
 
-def test_a_runner_at_rest_needs_no_processor(bare_desk: RunnerDesk) -> None:
+def test_a_runner_at_rest_needs_no_processor(bare_harness: RunnerHarness) -> None:
     """Own reads must not ring the bell: that would be a scan for each scan."""
-    with bare_desk.stub_runner(scan_seconds=2) as runner:
-        bare_desk.drop("castle")
-        bare_desk.wait_for_adoption("castle")
-        bare_desk.wait_for_status(lambda status: status.state == "idle" and status.job_id is None, "rest")
+    with bare_harness.stub_runner(scan_seconds=2) as runner:
+        bare_harness.drop("castle")
+        bare_harness.wait_for_adoption("castle")
+        bare_harness.wait_for_status(lambda status: status.state == "idle" and status.job_id is None, "rest")
         before = processor_seconds(runner.pid)
         time.sleep(6)  # three scans
         used = processor_seconds(runner.pid) - before

@@ -15,16 +15,16 @@ from jobs.runner_status import RunnerState, RunnerStatus
 from jobs.spool import Spool
 from service.maintenance import Maintenance
 from service.services import build_services
-from tests.runner_desk import RunnerDesk
+from tests.runner_harness import RunnerHarness
 
 
 @pytest.fixture
-def client(bare_desk: RunnerDesk) -> TestClient:
-    """An API that sees the data and the catalog of the desk, but no weights."""
-    nowhere = bare_desk.folder / "not mounted"
+def client(bare_harness: RunnerHarness) -> TestClient:
+    """An API that sees the data and the catalog of the harness, but no weights."""
+    nowhere = bare_harness.folder / "not mounted"
     settings = Settings(
-        data=bare_desk.data,
-        catalog=bare_desk.catalog_path,
+        data=bare_harness.data,
+        catalog=bare_harness.catalog_path,
         models=nowhere,
         reserve_megabytes=0,
         allowed_hosts=(DEFAULT_HOST,),
@@ -48,37 +48,40 @@ def say(spool: Spool, models: list[str], device: str = "cpu") -> None:
     runner_status.write(spool.layout, status, device)
 
 
-def test_a_model_of_the_runner_is_offered_and_drawn(bare_desk: RunnerDesk, client: TestClient) -> None:
+def test_a_model_of_the_runner_is_offered_and_drawn(bare_harness: RunnerHarness, client: TestClient) -> None:
     assert not is_offered(client)
-    with bare_desk.stub_runner():
-        bare_desk.wait_for_status(lambda status: status.available_models, "the runner to say what it has")
+    with bare_harness.stub_runner():
+        bare_harness.wait_for_status(lambda status: status.available_models, "the runner to say what it has")
         answer = client.simulate_post("/api/generate", json={"model_id": "tiny-sd", "prompt": "a castle"})
         assert answer.status_code == 200, answer.text
-        _, job = bare_desk.spool.find(answer.json["job_id"])
-        assert bare_desk.wait_for(job).outcome == "completed"
+        _, job = bare_harness.spool.find(answer.json["job_id"])
+        assert bare_harness.wait_for(job).outcome == "completed"
         assert not is_offered(client, "gone")
     assert is_offered(client)  # it is drawn as soon as the runner is back
 
 
-def test_what_any_runner_last_saw_counts(bare_desk: RunnerDesk, client: TestClient) -> None:
-    say(bare_desk.spool, ["tiny-sd"])
-    say(bare_desk.spool, ["tiny-flux"], "cuda:1")
+def test_what_any_runner_last_saw_counts(bare_harness: RunnerHarness, client: TestClient) -> None:
+    say(bare_harness.spool, ["tiny-sd"])
+    say(bare_harness.spool, ["tiny-flux"], "cuda:1")
     assert is_offered(client, "tiny-sd")
     assert is_offered(client, "tiny-flux")
     assert not is_offered(client, "gone")
-    say(bare_desk.spool, ["a model of another catalog"])
+    say(bare_harness.spool, ["a model of another catalog"])
     assert not is_offered(client, "tiny-sd")
-    bare_desk.spool.layout.runner_status("cuda:1").write_text("{", encoding="utf-8")
+    bare_harness.spool.layout.runner_status("cuda:1").write_text("{", encoding="utf-8")
     assert not is_offered(client, "tiny-flux")
 
 
-def test_the_default_is_a_model_that_the_runner_has(bare_desk: RunnerDesk, client: TestClient) -> None:
-    text = bare_desk.catalog_path.read_text(encoding="utf-8").replace("models.gone", "models.demo")
-    bare_desk.catalog_path.write_text(text, encoding="utf-8")
+def test_the_default_is_a_model_that_the_runner_has(bare_harness: RunnerHarness, client: TestClient) -> None:
+    text = bare_harness.catalog_path.read_text(encoding="utf-8").replace("models.gone", "models.demo")
+    bare_harness.catalog_path.write_text(text, encoding="utf-8")
     settings = Settings(
-        data=bare_desk.data, catalog=bare_desk.catalog_path, models=Path("/nowhere"), allowed_hosts=(DEFAULT_HOST,)
+        data=bare_harness.data,
+        catalog=bare_harness.catalog_path,
+        models=Path("/nowhere"),
+        allowed_hosts=(DEFAULT_HOST,),
     )
     client = TestClient(create_app(build_services(settings)))
     assert client.simulate_get("/api/models").json["default"] == "demo"
-    say(bare_desk.spool, ["tiny-sd"])
+    say(bare_harness.spool, ["tiny-sd"])
     assert client.simulate_get("/api/models").json["default"] == "tiny-sd"

@@ -9,7 +9,7 @@ import pytest
 
 from engine.local.devices import Device
 from engine.local.pipelines import Pipelines
-from tests.runner_desk import RunnerDesk
+from tests.runner_harness import RunnerHarness
 
 MODELS = ("tiny-sd", "tiny-flux", "tiny-sd3")
 #: What may stay behind: a switch that forgot a tiny model (about 1 MB each) would add up to more.
@@ -18,11 +18,11 @@ SLACK = 24 << 20
 
 @pytest.mark.parametrize("switches", [15, pytest.param(100, marks=pytest.mark.long)])
 def test_switches_leave_memory_where_it_was(
-    desk: RunnerDesk, switches: int, capsys: pytest.CaptureFixture[str]
+    harness: RunnerHarness, switches: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Load, draw with and give up one model after the other, in one process; the first rounds fill what is kept."""
     device = Device("cpu", "CPU")
-    pipelines = Pipelines(desk.catalog, device)
+    pipelines = Pipelines(harness.catalog, device)
     used = []
     for model in islice(cycle(MODELS), switches):
         loaded = pipelines.load(model, 32 * 32)
@@ -42,13 +42,13 @@ def test_switches_leave_memory_where_it_was(
     assert not pipelines.leaks()
 
 
-def test_a_job_reaches_out_to_nothing(desk: RunnerDesk) -> None:
+def test_a_job_reaches_out_to_nothing(harness: RunnerHarness) -> None:
     """No name is resolved and nothing is connected to, whatever the operator's environment says."""
-    connects = desk.folder / "connects"
-    jobs = [desk.submit(model=model) for model in MODELS]
-    runner = desk.runner(worker="tests.watched_worker")
+    connects = harness.folder / "connects"
+    jobs = [harness.submit(model=model) for model in MODELS]
+    runner = harness.runner(worker="tests.watched_worker")
     runner.environment |= {"TEST_CONNECTS": str(connects), "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_none"}
     with runner:
         for job in jobs:
-            assert desk.wait_for(job).error is None
+            assert harness.wait_for(job).error is None
     assert not connects.exists(), connects.read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.programs import PATIENCE, REPOSITORY, Program, children_of, free_port, wait_until
-from tests.runner_desk import is_running
+from tests.runner_harness import is_running
 
 LINES = dict(re.findall(r"^(\w+): (.*)$", (REPOSITORY / "Procfile").read_text(encoding="utf-8"), re.MULTILINE))
 BIN = Path(sys.executable).parent

@@ -17,22 +17,22 @@ from outputs import png
 from runner.__main__ import EX_CONFIG
 from service.services import build_services
 from tests.programs import PATIENCE, wait_until
-from tests.runner_desk import RunnerDesk, is_running
+from tests.runner_harness import RunnerHarness, is_running
 
 
-def test_two_jobs_become_pictures_with_one_load_and_the_worker_leaves_when_idle(desk: RunnerDesk) -> None:
-    first = desk.submit("a castle", num_images=2, seed=7)
-    second = desk.submit("a ship", seed=8)
-    with desk.runner(idle_seconds=0.5) as runner:
-        done = desk.wait_for(first)
+def test_two_jobs_become_pictures_with_one_load_and_the_worker_leaves_when_idle(harness: RunnerHarness) -> None:
+    first = harness.submit("a castle", num_images=2, seed=7)
+    second = harness.submit("a ship", seed=8)
+    with harness.runner(idle_seconds=0.5) as runner:
+        done = harness.wait_for(first)
         assert done.error is None
-        assert desk.wait_for(second).error is None
-        left = desk.wait_for_status(lambda status: status.worker_pid is None, "the worker to leave")
+        assert harness.wait_for(second).error is None
+        left = harness.wait_for_status(lambda status: status.worker_pid is None, "the worker to leave")
         assert runner.output().count("A model is loaded.") == 1
-    images = list(desk.store.images_of(done))
+    images = list(harness.store.images_of(done))
     assert [image.seed for image in images] == [7, 8]
     for image in images:
-        path = desk.store.path(image.id)
+        path = harness.store.path(image.id)
         with Image.open(path) as picture:
             assert picture.size == (32, 32)
         with path.open("rb") as stream:
@@ -45,39 +45,39 @@ def test_two_jobs_become_pictures_with_one_load_and_the_worker_leaves_when_idle(
     assert (done.attempts, left.loaded_models, left.device) == (1, [], "cpu")
 
 
-def test_kills_of_worker_and_supervisor_lose_nothing(desk: RunnerDesk) -> None:
+def test_kills_of_worker_and_supervisor_lose_nothing(harness: RunnerHarness) -> None:
     """One job of two images: its worker is killed in the first, its supervisor in the second; then it is done."""
-    job = desk.submit("a castle", num_images=2, num_inference_steps=200, seed=5)
-    with desk.runner() as first:
-        desk.wait_for_steps(job)
-        killed = desk.kill_worker()
-        wait_until(lambda: desk.stored(job).attempts == 2, PATIENCE, "the second attempt")
+    job = harness.submit("a castle", num_images=2, num_inference_steps=200, seed=5)
+    with harness.runner() as first:
+        harness.wait_for_steps(job)
+        killed = harness.kill_worker()
+        wait_until(lambda: harness.stored(job).attempts == 2, PATIENCE, "the second attempt")
         assert not is_running(killed)
-        (kept,) = wait_until(lambda: list(desk.store.images_of(job)), PATIENCE, "the first image")
-        worker = desk.worker_pid()
+        (kept,) = wait_until(lambda: list(harness.store.images_of(job)), PATIENCE, "the first image")
+        worker = harness.worker_pid()
         os.kill(first.pid, signal.SIGKILL)
         wait_until(lambda: not is_running(worker), PATIENCE, "the worker to end with its supervisor")
-    assert (desk.state(job), desk.stored(job).attempts) == (State.PENDING, 1)
-    with desk.runner():
-        done = desk.wait_for(job)
+    assert (harness.state(job), harness.stored(job).attempts) == (State.PENDING, 1)
+    with harness.runner():
+        done = harness.wait_for(job)
     assert (done.outcome, done.attempts) == ("completed", 2)
-    images = list(desk.store.images_of(job))
+    images = list(harness.store.images_of(job))
     assert (images[0], len(images)) == (kept, 2)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 @pytest.mark.parametrize("device", ["cuda", "cuda:7"])
-def test_a_device_that_is_not_there_ends_the_runner_with_a_sentence(desk: RunnerDesk, device: str) -> None:
-    job = desk.submit()
-    with desk.runner(device=device) as runner:
+def test_a_device_that_is_not_there_ends_the_runner_with_a_sentence(harness: RunnerHarness, device: str) -> None:
+    job = harness.submit()
+    with harness.runner(device=device) as runner:
         assert runner.process is not None
         assert runner.process.wait(PATIENCE) == EX_CONFIG
         assert f"CYBERIMAGE_DEVICE is '{device}', but torch sees 0 CUDA device(s) here" in runner.output()
         assert "Traceback" not in runner.output()
         assert runner.output().count("A worker has started.") == 1
-    assert (desk.state(job), desk.stored(job).attempts) == (State.PENDING, 0)
+    assert (harness.state(job), harness.stored(job).attempts) == (State.PENDING, 0)
     services = build_services(
-        Settings(data=desk.data, catalog=desk.catalog_path, models=desk.weights, allowed_hosts=(DEFAULT_HOST,))
+        Settings(data=harness.data, catalog=harness.catalog_path, models=harness.weights, allowed_hosts=(DEFAULT_HOST,))
     )
     ready = TestClient(create_app(services)).simulate_get("/health/ready")
     assert ready.status_code == 503
@@ -85,8 +85,8 @@ def test_a_device_that_is_not_there_ends_the_runner_with_a_sentence(desk: Runner
 
 
 @pytest.mark.parametrize("device", ["gpu", "mps", "cuda:", "cuda:-1", "cuda:01", "cuda0"])
-def test_a_device_that_does_not_exist_is_refused_at_the_start(desk: RunnerDesk, device: str) -> None:
-    with desk.runner(device=device) as runner:
+def test_a_device_that_does_not_exist_is_refused_at_the_start(harness: RunnerHarness, device: str) -> None:
+    with harness.runner(device=device) as runner:
         assert runner.process is not None
         assert runner.process.wait(PATIENCE) == EX_CONFIG
     right = "it must be auto, cpu, cuda or cuda:N (as cuda:0)."

@@ -17,19 +17,19 @@ from jobs.schema import State
 from runner.worker_process import processors
 from service.deletion import delete_image
 from tests.programs import Program, wait_until
-from tests.runner_desk import RunnerDesk, is_running
+from tests.runner_harness import RunnerHarness, is_running
 
 
-def start(desk: RunnerDesk, **settings: object) -> Program:
-    return desk.stub_runner(**({"scan_seconds": 0.2} | settings))
+def start(harness: RunnerHarness, **settings: object) -> Program:
+    return harness.stub_runner(**({"scan_seconds": 0.2} | settings))
 
 
-def test_jobs_run_in_order_of_acceptance_and_an_idle_worker_leaves(bare_desk: RunnerDesk) -> None:
-    jobs = [bare_desk.submit(f"picture {number}") for number in range(3)]
-    with start(bare_desk, idle_seconds=0.2) as runner:
-        done = [bare_desk.wait_for(job) for job in jobs]
-        bare_desk.wait_for_status(lambda status: status.worker_pid is None, "the worker to leave")
-        late = bare_desk.wait_for(bare_desk.submit("a late one"))
+def test_jobs_run_in_order_of_acceptance_and_an_idle_worker_leaves(bare_harness: RunnerHarness) -> None:
+    jobs = [bare_harness.submit(f"picture {number}") for number in range(3)]
+    with start(bare_harness, idle_seconds=0.2) as runner:
+        done = [bare_harness.wait_for(job) for job in jobs]
+        bare_harness.wait_for_status(lambda status: status.worker_pid is None, "the worker to leave")
+        late = bare_harness.wait_for(bare_harness.submit("a late one"))
         assert late.outcome == "completed"
         assert runner.output().count("A worker has started.") == 2
     started = [job.started_at or "" for job in done]
@@ -37,168 +37,170 @@ def test_jobs_run_in_order_of_acceptance_and_an_idle_worker_leaves(bare_desk: Ru
     assert [job.attempts for job in done] == [1, 1, 1]
 
 
-def test_a_dropped_file_becomes_a_finished_job(bare_desk: RunnerDesk) -> None:
-    with start(bare_desk):
-        drop = bare_desk.spool.layout.incoming / "castle.json"
+def test_a_dropped_file_becomes_a_finished_job(bare_harness: RunnerHarness) -> None:
+    with start(bare_harness):
+        drop = bare_harness.spool.layout.incoming / "castle.json"
         drop.write_text('{"id": "castle", "model_id": "tiny-sd", "prompt": "a castle"}', encoding="utf-8")
-        finished = bare_desk.spool.path(State.COMPLETED, "castle")
+        finished = bare_harness.spool.path(State.COMPLETED, "castle")
         wait_until(finished.exists, about="the drop to be drawn")
         assert not drop.exists()
 
 
 @pytest.mark.parametrize("fault", ["kill", "exit"])
-def test_a_crash_costs_one_attempt_and_the_next_worker_finishes_the_job(bare_desk: RunnerDesk, fault: str) -> None:
-    job = bare_desk.submit(f"{fault} once")
-    with start(bare_desk):
-        assert bare_desk.wait_for(job).outcome == "completed"
-        assert bare_desk.stored(job).attempts == 2
+def test_a_crash_costs_one_attempt_and_the_next_worker_finishes_the_job(
+    bare_harness: RunnerHarness, fault: str
+) -> None:
+    job = bare_harness.submit(f"{fault} once")
+    with start(bare_harness):
+        assert bare_harness.wait_for(job).outcome == "completed"
+        assert bare_harness.stored(job).attempts == 2
 
 
-def test_a_poisonous_job_is_given_up_with_its_cause_and_others_go_on(bare_desk: RunnerDesk) -> None:
-    poison = bare_desk.submit("kill")
-    good = bare_desk.submit("a castle")
-    with start(bare_desk, max_attempts=3, retry_delays="0.1,0.1"):
-        assert bare_desk.wait_for(good).outcome == "completed"
-        failed = bare_desk.wait_for(poison)
+def test_a_poisonous_job_is_given_up_with_its_cause_and_others_go_on(bare_harness: RunnerHarness) -> None:
+    poison = bare_harness.submit("kill")
+    good = bare_harness.submit("a castle")
+    with start(bare_harness, max_attempts=3, retry_delays="0.1,0.1"):
+        assert bare_harness.wait_for(good).outcome == "completed"
+        failed = bare_harness.wait_for(poison)
     assert failed.error is not None
     assert (failed.outcome, failed.attempts, failed.error.type) == ("failed", 3, "runner_died")
     assert "signal 9 (SIGKILL)" in failed.error.message
     assert "3 attempts" in failed.error.message
 
 
-def test_a_worker_without_progress_is_killed_and_the_job_tried_again(bare_desk: RunnerDesk) -> None:
-    job = bare_desk.submit("hang once")
-    with start(bare_desk, stall_seconds=1):
-        done = bare_desk.wait_for(job)
+def test_a_worker_without_progress_is_killed_and_the_job_tried_again(bare_harness: RunnerHarness) -> None:
+    job = bare_harness.submit("hang once")
+    with start(bare_harness, stall_seconds=1):
+        done = bare_harness.wait_for(job)
     assert (done.outcome, done.attempts) == ("completed", 2)
 
 
 def test_a_worker_that_dies_before_it_has_a_job_burns_no_attempts(
-    bare_desk: RunnerDesk, monkeypatch: pytest.MonkeyPatch
+    bare_harness: RunnerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEST_WORKER_BROKEN", "1")
-    job = bare_desk.submit()
-    with start(bare_desk) as runner:
-        bare_desk.wait_for_status(lambda status: status.state == "paused", "the runner to pause")
-        assert (bare_desk.state(job), bare_desk.stored(job).attempts) == (State.PENDING, 0)
+    job = bare_harness.submit()
+    with start(bare_harness) as runner:
+        bare_harness.wait_for_status(lambda status: status.state == "paused", "the runner to pause")
+        assert (bare_harness.state(job), bare_harness.stored(job).attempts) == (State.PENDING, 0)
         assert "The worker died: exit status 1." in runner.output()
 
 
-def test_sigterm_puts_the_job_back_with_its_attempt(bare_desk: RunnerDesk) -> None:
-    job = bare_desk.submit("slow")
-    with start(bare_desk) as runner:
-        bare_desk.wait_for_steps(job)
-        worker = bare_desk.worker_pid()
+def test_sigterm_puts_the_job_back_with_its_attempt(bare_harness: RunnerHarness) -> None:
+    job = bare_harness.submit("slow")
+    with start(bare_harness) as runner:
+        bare_harness.wait_for_steps(job)
+        worker = bare_harness.worker_pid()
         assert runner.end(signal.SIGTERM) == 0
-    assert (bare_desk.state(job), bare_desk.stored(job).attempts) == (State.PENDING, 0)
+    assert (bare_harness.state(job), bare_harness.stored(job).attempts) == (State.PENDING, 0)
     assert not is_running(worker)
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_an_image_that_was_deleted_stays_deleted_however_its_job_goes_on(bare_desk: RunnerDesk, end: int) -> None:
-    job = bare_desk.submit("linger", num_images=3)
+def test_an_image_that_was_deleted_stays_deleted_however_its_job_goes_on(bare_harness: RunnerHarness, end: int) -> None:
+    job = bare_harness.submit("linger", num_images=3)
     images = [image_id(job.order, number) for number in (1, 2, 3)]
-    with start(bare_desk) as runner:
-        wait_until(lambda: bare_desk.store.sidecar_path(images[0]).exists(), about="the first image")
-        delete_image(bare_desk.spool, bare_desk.store, images[0])
+    with start(bare_harness) as runner:
+        wait_until(lambda: bare_harness.store.sidecar_path(images[0]).exists(), about="the first image")
+        delete_image(bare_harness.spool, bare_harness.store, images[0])
         if end == signal.SIGTERM:
             runner.end(signal.SIGTERM)
         else:
-            bare_desk.kill_worker()
-            assert bare_desk.wait_for(job).attempts == 2
-    with start(bare_desk):
-        bare_desk.wait_for(job, State.COMPLETED)
-    assert [found.id for found in bare_desk.store.images_of(job)] == images[1:]
-    assert not list((bare_desk.spool.layout.spool / "deleted").iterdir())
+            bare_harness.kill_worker()
+            assert bare_harness.wait_for(job).attempts == 2
+    with start(bare_harness):
+        bare_harness.wait_for(job, State.COMPLETED)
+    assert [found.id for found in bare_harness.store.images_of(job)] == images[1:]
+    assert not list((bare_harness.spool.layout.spool / "deleted").iterdir())
 
 
-def test_a_worker_that_does_not_stop_is_killed(bare_desk: RunnerDesk) -> None:
-    job = bare_desk.submit("slow deaf")
-    with start(bare_desk) as runner:
-        bare_desk.wait_for_steps(job)
+def test_a_worker_that_does_not_stop_is_killed(bare_harness: RunnerHarness) -> None:
+    job = bare_harness.submit("slow deaf")
+    with start(bare_harness) as runner:
+        bare_harness.wait_for_steps(job)
         assert runner.process is not None
         runner.process.send_signal(signal.SIGTERM)
         runner.end(signal.SIGTERM)  # the second request does not wait for the step
-    assert bare_desk.stored(job).attempts == 1
+    assert bare_harness.stored(job).attempts == 1
 
 
-def test_a_killed_supervisor_leaves_no_worker_and_the_next_one_goes_on(bare_desk: RunnerDesk) -> None:
-    job = bare_desk.submit("slow")
-    with start(bare_desk) as first:
-        bare_desk.wait_for_steps(job)
-        worker = bare_desk.worker_pid()
+def test_a_killed_supervisor_leaves_no_worker_and_the_next_one_goes_on(bare_harness: RunnerHarness) -> None:
+    job = bare_harness.submit("slow")
+    with start(bare_harness) as first:
+        bare_harness.wait_for_steps(job)
+        worker = bare_harness.worker_pid()
         os.kill(first.pid, signal.SIGKILL)
         wait_until(lambda: not is_running(worker), about="the worker to notice")
-    assert (bare_desk.state(job), bare_desk.stored(job).attempts) == (State.PENDING, 0)
-    with start(bare_desk):
-        assert bare_desk.wait_for(job).outcome == "completed"
+    assert (bare_harness.state(job), bare_harness.stored(job).attempts) == (State.PENDING, 0)
+    with start(bare_harness):
+        assert bare_harness.wait_for(job).outcome == "completed"
 
 
-def test_a_hanging_orphan_keeps_the_device_until_it_is_killed(bare_desk: RunnerDesk) -> None:
-    job = bare_desk.submit("hang once")
-    with start(bare_desk) as first:
-        bare_desk.wait_for_status(lambda status: status.loaded_models, "the job to hang")
-        orphan = bare_desk.worker_pid()
+def test_a_hanging_orphan_keeps_the_device_until_it_is_killed(bare_harness: RunnerHarness) -> None:
+    job = bare_harness.submit("hang once")
+    with start(bare_harness) as first:
+        bare_harness.wait_for_status(lambda status: status.loaded_models, "the job to hang")
+        orphan = bare_harness.worker_pid()
         os.kill(first.pid, signal.SIGKILL)
         assert first.process is not None
         first.process.wait()
     assert is_running(orphan)
-    other = bare_desk.submit("a castle")
-    with start(bare_desk, stall_seconds=5):
-        bare_desk.wait_for_status(
+    other = bare_harness.submit("a castle")
+    with start(bare_harness, stall_seconds=5):
+        bare_harness.wait_for_status(
             lambda status: "Another worker" in (status.message or ""), "the new worker to wait for the device"
         )
-        assert bare_desk.state(other) is State.PENDING
+        assert bare_harness.state(other) is State.PENDING
         assert is_running(orphan)
-        assert bare_desk.wait_for(other).outcome == "completed"
+        assert bare_harness.wait_for(other).outcome == "completed"
         assert not is_running(orphan)
-        assert bare_desk.wait_for(job).outcome == "completed"
+        assert bare_harness.wait_for(job).outcome == "completed"
 
 
-def test_a_second_runner_names_the_first_and_leaves(bare_desk: RunnerDesk) -> None:
-    with start(bare_desk) as first:
-        bare_desk.wait_for_status(lambda status: status.pid == first.pid, "the first runner")
-        second = start(bare_desk)
+def test_a_second_runner_names_the_first_and_leaves(bare_harness: RunnerHarness) -> None:
+    with start(bare_harness) as first:
+        bare_harness.wait_for_status(lambda status: status.pid == first.pid, "the first runner")
+        second = start(bare_harness)
         second.start()
         assert second.process is not None
         assert second.process.wait(60) == 75
         assert f"process {first.pid}" in second.output()
 
 
-def test_two_runners_with_different_devices_leave_each_other_alone(bare_desk: RunnerDesk) -> None:
-    first_job = bare_desk.submit("slow")
-    with start(bare_desk, device="cuda:0"):
-        worker = bare_desk.worker_pid("cuda:0")
-        bare_desk.wait_for(first_job, State.PROCESSING)
-        with start(bare_desk, device="cuda:1", stall_seconds=1):
-            second = bare_desk.wait_for_status(lambda status: status.pid, "the second runner", "cuda:1")
-            assert bare_desk.wait_for(first_job).attempts == 1
+def test_two_runners_with_different_devices_leave_each_other_alone(bare_harness: RunnerHarness) -> None:
+    first_job = bare_harness.submit("slow")
+    with start(bare_harness, device="cuda:0"):
+        worker = bare_harness.worker_pid("cuda:0")
+        bare_harness.wait_for(first_job, State.PROCESSING)
+        with start(bare_harness, device="cuda:1", stall_seconds=1):
+            second = bare_harness.wait_for_status(lambda status: status.pid, "the second runner", "cuda:1")
+            assert bare_harness.wait_for(first_job).attempts == 1
             time.sleep(1.5)  # longer than the second runner's patience with a worker that an earlier runner left
             assert is_running(worker)
-            others = [bare_desk.submit("slow") for _ in range(2)]
+            others = [bare_harness.submit("slow") for _ in range(2)]
             wait_until(
                 lambda: (
                     {
                         runner.device
-                        for runner in runner_status.read_living(bare_desk.spool.layout)
+                        for runner in runner_status.read_living(bare_harness.spool.layout)
                         if _is_drawing(runner)
                     }
                     == {"cuda:0", "cuda:1"}
                 ),
                 about="both runners to draw",
             )
-            assert [bare_desk.wait_for(job).attempts for job in others] == [1, 1]
-    stopped = runner_status.read(bare_desk.spool.layout, "cuda:1")
+            assert [bare_harness.wait_for(job).attempts for job in others] == [1, 1]
+    stopped = runner_status.read(bare_harness.spool.layout, "cuda:1")
     assert stopped is not None
     assert (stopped.pid, stopped.state) == (second.pid, "stopped")
 
 
-def test_runners_for_auto_and_cpu_tell_of_themselves_in_files_of_their_own(bare_desk: RunnerDesk) -> None:
-    (bare_desk.data / "runner.json").write_text("{}", encoding="utf-8")  # as an earlier version left it
-    with start(bare_desk, device="auto") as one, start(bare_desk, device="cpu") as other:
+def test_runners_for_auto_and_cpu_tell_of_themselves_in_files_of_their_own(bare_harness: RunnerHarness) -> None:
+    (bare_harness.data / "runner.json").write_text("{}", encoding="utf-8")  # as an earlier version left it
+    with start(bare_harness, device="auto") as one, start(bare_harness, device="cpu") as other:
         for device, runner in (("cuda:0", one), ("cpu", other)):
-            bare_desk.wait_for_status(lambda status, pid=runner.pid: status.pid == pid, "its status file", device)
-    names = sorted(path.name for path in bare_desk.data.glob("runner*"))
+            bare_harness.wait_for_status(lambda status, pid=runner.pid: status.pid == pid, "its status file", device)
+    names = sorted(path.name for path in bare_harness.data.glob("runner*"))
     assert names == ["runner.cpu.json", "runner.cuda-0.json"]
 
 
@@ -206,12 +208,12 @@ def _is_drawing(runner: runner_status.Runner) -> bool:
     return runner.status is not None and runner.status.job_id is not None
 
 
-def test_a_cancelled_job_stops_at_its_next_step(bare_desk: RunnerDesk) -> None:
-    job = bare_desk.submit("slow")
-    with start(bare_desk):
-        bare_desk.wait_for_steps(job)
-        bare_desk.spool.cancel(job.id)
-        assert bare_desk.wait_for(job).outcome == "cancelled"
+def test_a_cancelled_job_stops_at_its_next_step(bare_harness: RunnerHarness) -> None:
+    job = bare_harness.submit("slow")
+    with start(bare_harness):
+        bare_harness.wait_for_steps(job)
+        bare_harness.spool.cancel(job.id)
+        assert bare_harness.wait_for(job).outcome == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -223,18 +225,18 @@ def test_a_cancelled_job_stops_at_its_next_step(bare_desk: RunnerDesk) -> None:
     ],
 )
 def test_a_wrong_setting_ends_the_runner_with_a_sentence(
-    bare_desk: RunnerDesk, setting: dict[str, str], sentence: str
+    bare_harness: RunnerHarness, setting: dict[str, str], sentence: str
 ) -> None:
-    runner = bare_desk.runner(**setting)
+    runner = bare_harness.runner(**setting)
     runner.start()
     assert runner.process is not None
     assert runner.process.wait(60) == 78
     assert sentence in runner.output()
 
 
-def test_a_folder_that_is_no_data_directory_is_refused(bare_desk: RunnerDesk, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_data_directory_is_refused(bare_harness: RunnerHarness, tmp_path: Path) -> None:
     (tmp_path / "unmounted").mkdir()
-    runner = bare_desk.runner(data=str(tmp_path / "unmounted"))
+    runner = bare_harness.runner(data=str(tmp_path / "unmounted"))
     runner.start()
     assert runner.process is not None
     assert runner.process.wait(60) == 78

@@ -14,10 +14,10 @@ from engine.local.pipelines import Pipelines
 from engine.local.previews import Previews
 from jobs.schema import Job
 from runner.job_run import WorkerContext
-from runner.messages import Event, Leaving
+from runner.messages import Event, Exiting
 from runner.stop_switch import StopSwitch
 from runner.worker import Worker
-from tests.runner_desk import RunnerDesk
+from tests.runner_harness import RunnerHarness
 
 
 @dataclass
@@ -44,9 +44,9 @@ class Channel:
 
 @dataclass
 class Bench:
-    """A desk and one worker for it."""
+    """A harness and one worker for it."""
 
-    desk: RunnerDesk
+    harness: RunnerHarness
     channel: Channel
     context: WorkerContext
     worker: Worker
@@ -54,9 +54,9 @@ class Bench:
 
     def use_previews(self, previews: Previews | None) -> None:
         """A worker with other previews, on the pipelines that are in memory."""
-        engine = LocalEngine(self.desk.catalog, choose("cpu"), self.pipelines, previews)
+        engine = LocalEngine(self.harness.catalog, choose("cpu"), self.pipelines, previews)
         self.context = replace(self.context, engine=engine)
-        self.worker = Worker(self.desk.spool, self.context, self.channel)  # type: ignore[arg-type]
+        self.worker = Worker(self.harness.spool, self.context, self.channel)  # type: ignore[arg-type]
 
     def run(self, *jobs: Job) -> list[Event]:
         """Work on these jobs; answers all that the worker has said."""
@@ -64,10 +64,10 @@ class Bench:
         self.worker.run()
         return self.channel.events
 
-    def left_because(self) -> str:
+    def exit_reason(self) -> str:
         """Why the worker left."""
         last = self.channel.events[-1]
-        assert isinstance(last, Leaving)
+        assert isinstance(last, Exiting)
         return last.reason
 
 
@@ -77,17 +77,17 @@ def cpu() -> Device:
 
 
 @pytest.fixture
-def bench(desk: RunnerDesk, cpu: Device) -> Bench:
+def bench(harness: RunnerHarness, cpu: Device) -> Bench:
     """A fresh worker, nothing loaded."""
-    channel, stop, pipelines = Channel(), StopSwitch(), Pipelines(desk.catalog, cpu)
+    channel, stop, pipelines = Channel(), StopSwitch(), Pipelines(harness.catalog, cpu)
     context = WorkerContext(
-        settings=Settings(data=desk.data, max_attempts=2, retry_delays=(0.0,)),
-        catalog=desk.catalog,
-        store=desk.store,
+        settings=Settings(data=harness.data, max_attempts=2, retry_delays=(0.0,)),
+        catalog=harness.catalog,
+        store=harness.store,
         engine=LocalEngine(
-            desk.catalog, cpu, pipelines, Previews(desk.spool.layout.latent_maps, desk.spool.layout.temporary)
+            harness.catalog, cpu, pipelines, Previews(harness.spool.layout.latent_maps, harness.spool.layout.temporary)
         ),
         stop=stop,
         send=channel.send,
     )
-    return Bench(desk, channel, context, Worker(desk.spool, context, channel), pipelines)  # type: ignore[arg-type]
+    return Bench(harness, channel, context, Worker(harness.spool, context, channel), pipelines)  # type: ignore[arg-type]

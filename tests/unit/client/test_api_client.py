@@ -74,10 +74,10 @@ def job(status: str = "processing", **fields: Any) -> dict[str, Any]:
 
 
 def test_generate_sends_what_was_given_and_no_more() -> None:
-    desk = Desk(ok(ACCEPTED))
-    accepted = desk.client().generate("a house", model="demo", steps=5, seed=0, negative_prompt="")
+    harness = Desk(ok(ACCEPTED))
+    accepted = harness.client().generate("a house", model="demo", steps=5, seed=0, negative_prompt="")
     assert accepted.job_id == "j"
-    (sent,) = desk.requests
+    (sent,) = harness.requests
     assert sent.url == "http://server:5050/api/generate"
     assert sent.headers["Authorization"] == "Bearer secret"
     assert json.loads(sent.content) == {
@@ -89,48 +89,48 @@ def test_generate_sends_what_was_given_and_no_more() -> None:
 
 
 def test_without_a_model_the_default_of_the_server_is_used() -> None:
-    desk = Desk(ok({"models": {"demo": {"id": "x", "description": "y"}}, "default": "demo"}), ok(ACCEPTED))
-    desk.client().generate("a house")
-    assert json.loads(desk.requests[1].content)["model_id"] == "demo"
+    harness = Desk(ok({"models": {"demo": {"id": "x", "description": "y"}}, "default": "demo"}), ok(ACCEPTED))
+    harness.client().generate("a house")
+    assert json.loads(harness.requests[1].content)["model_id"] == "demo"
 
 
 @pytest.mark.parametrize("lost", [httpx.ReadError("broken"), httpx.ConnectError("refused"), error(503), error(502)])
 def test_a_submission_is_sent_again_with_the_same_key(lost: Answer) -> None:
-    desk = Desk(lost, ok(ACCEPTED), ok(ACCEPTED))
-    client = desk.client()
+    harness = Desk(lost, ok(ACCEPTED), ok(ACCEPTED))
+    client = harness.client()
     client.submit({"prompt": "a house"})
     client.submit({"prompt": "a house"})
-    keys = [request.headers["Idempotency-Key"] for request in desk.requests]
+    keys = [request.headers["Idempotency-Key"] for request in harness.requests]
     assert keys[0] == keys[1] != keys[2]
-    assert desk.requests[0].content == desk.requests[1].content
+    assert harness.requests[0].content == harness.requests[1].content
 
 
 @pytest.mark.parametrize("call", [lambda c: c.delete("img_1"), lambda c: c.reset_queue()])
 def test_what_is_not_safe_is_sent_once(call: Callable[[CyberImageClient], object]) -> None:
-    desk = Desk(httpx.ReadError("broken"), ok({}))
+    harness = Desk(httpx.ReadError("broken"), ok({}))
     with pytest.raises(ServerUnreachable):
-        call(desk.client())
-    assert len(desk.requests) == 1
+        call(harness.client())
+    assert len(harness.requests) == 1
 
 
 def test_reading_gives_up_after_three_tries() -> None:
-    desk = Desk(*[httpx.ConnectError("refused")] * 9)
+    harness = Desk(*[httpx.ConnectError("refused")] * 9)
     with pytest.raises(ServerUnreachable, match="http://server:5050 cannot be reached: refused"):
-        desk.client().queue()
-    assert len(desk.requests) == 3
+        harness.client().queue()
+    assert len(harness.requests) == 3
 
 
 def test_a_long_retry_after_is_the_callers_to_wait(no_pauses: list[float]) -> None:
-    desk = Desk(error(503, "The queue is full.", **{"Retry-After": "60"}))
+    harness = Desk(error(503, "The queue is full.", **{"Retry-After": "60"}))
     with pytest.raises(ServerUnavailable, match="The queue is full") as caught:
-        desk.client().submit({})
+        harness.client().submit({})
     assert caught.value.retry_after == 60
     assert no_pauses == []
 
 
 def test_a_short_retry_after_is_waited_for(no_pauses: list[float]) -> None:
-    desk = Desk(error(503, **{"Retry-After": "2"}), ok({"pending": 4}))
-    assert desk.client().queue().pending == 4
+    harness = Desk(error(503, **{"Retry-After": "2"}), ok({"pending": 4}))
+    assert harness.client().queue().pending == 4
     assert no_pauses == [2.0]
 
 
@@ -166,9 +166,9 @@ def test_a_page_instead_of_a_picture_is_no_picture() -> None:
 
 @pytest.mark.parametrize("url", ["http://a/", "http://a", "http://a/api", "http://a/api/"])
 def test_the_address_may_be_written_in_many_ways(url: str) -> None:
-    desk = Desk(ok({}))
-    desk.client(url).queue()
-    assert desk.requests[0].url == "http://a/api/queue"
+    harness = Desk(ok({}))
+    harness.client(url).queue()
+    assert harness.requests[0].url == "http://a/api/queue"
 
 
 @pytest.mark.parametrize("url", ["", "server:5050", "ftp://a", "http://"])
@@ -179,14 +179,14 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 @given(st.text(min_size=1))
 def test_an_id_never_leaves_its_place_in_the_path(identifier: str) -> None:
-    desk = Desk(error(404))
+    harness = Desk(error(404))
     try:
-        desk.client().status(identifier)
+        harness.client().status(identifier)
     except (NotFound, RejectedInput):
         pass
     except UnicodeEncodeError:
         assert any("\ud800" <= character <= "\udfff" for character in identifier)
-    for request in desk.requests:
+    for request in harness.requests:
         path = request.url.raw_path.decode()
         assert path.startswith("/api/status/")
         assert path.count("/") == 3
@@ -198,31 +198,31 @@ def test_all_pages_of_the_gallery_each_image_once() -> None:
         images = [{"id": name, "model_id": "m", "prompt": "p", "created_at": "t"} for name in names]
         return ok({"images": images, "page": number, "limit": 50, "has_more": has_more, "total": 3})
 
-    desk = Desk(page(1, ["c", "b"], has_more=True), page(2, ["b", "a"], has_more=False))
-    assert [image.id for image in desk.client().gallery_images(search="red house")] == ["c", "b", "a"]
-    assert dict(desk.requests[1].url.params) == {"page": "2", "limit": "50", "search": "red house"}
+    harness = Desk(page(1, ["c", "b"], has_more=True), page(2, ["b", "a"], has_more=False))
+    assert [image.id for image in harness.client().gallery_images(search="red house")] == ["c", "b", "a"]
+    assert dict(harness.requests[1].url.params) == {"page": "2", "limit": "50", "search": "red house"}
 
 
 def test_waiting_asks_for_news_by_the_version_it_has() -> None:
-    desk = Desk(
+    harness = Desk(
         ok(job("pending"), ETag='"1"'),
         ok(job("processing"), ETag='"2"'),
         httpx.Response(304),
         ok(job("completed"), ETag='"3"'),
     )
     seen: list[str] = []
-    done = desk.client().wait("j", on_progress=lambda found: seen.append(found.status))
+    done = harness.client().wait("j", on_progress=lambda found: seen.append(found.status))
     assert done.status == "completed"
     assert seen == ["pending", "processing", "completed"]
-    assert [request.headers.get("If-None-Match") for request in desk.requests] == [None, '"1"', '"2"', '"2"']
-    assert "wait" not in desk.requests[0].url.params
-    assert all(request.url.params["wait"] == "30" for request in desk.requests[1:])
+    assert [request.headers.get("If-None-Match") for request in harness.requests] == [None, '"1"', '"2"', '"2"']
+    assert "wait" not in harness.requests[0].url.params
+    assert all(request.url.params["wait"] == "30" for request in harness.requests[1:])
 
 
 def test_where_wait_is_refused_it_polls(no_pauses: list[float]) -> None:
-    desk = Desk(ok(job("pending"), ETag='"1"'), error(400, "'wait' is not known"), ok(job()), ok(job("completed")))
-    desk.client().wait("j")
-    assert ["wait" in request.url.params for request in desk.requests] == [False, True, False, False]
+    harness = Desk(ok(job("pending"), ETag='"1"'), error(400, "'wait' is not known"), ok(job()), ok(job("completed")))
+    harness.client().wait("j")
+    assert ["wait" in request.url.params for request in harness.requests] == [False, True, False, False]
     assert no_pauses[-1] == job_wait.POLL
 
 
@@ -230,14 +230,14 @@ def test_where_wait_is_refused_it_polls(no_pauses: list[float]) -> None:
     "answers", [[ok(job("pending")), ok(job())], [ok(job("pending"), ETag='"1"'), httpx.Response(304)]]
 )
 def test_a_server_that_ignores_wait_is_not_hammered(answers: list[Answer], no_pauses: list[float]) -> None:
-    desk = Desk(*answers, ok(job("completed")))
-    desk.client().wait("j")
+    harness = Desk(*answers, ok(job("completed")))
+    harness.client().wait("j")
     assert no_pauses[1] == job_wait.POLL
 
 
 def test_a_restart_of_the_server_is_waited_for() -> None:
-    desk = Desk(ok(job("pending")), *[httpx.ConnectError("refused")] * 7, ok(job("completed")))
-    assert desk.client().wait("j").status == "completed"
+    harness = Desk(ok(job("pending")), *[httpx.ConnectError("refused")] * 7, ok(job("completed")))
+    assert harness.client().wait("j").status == "completed"
 
 
 def test_patience_ends() -> None:
@@ -246,9 +246,9 @@ def test_patience_ends() -> None:
 
 
 def test_a_failed_job_is_an_error_with_its_reason() -> None:
-    desk = Desk(ok(job("failed", error_message="Out of memory", error_type="out_of_memory")))
+    harness = Desk(ok(job("failed", error_message="Out of memory", error_type="out_of_memory")))
     with pytest.raises(JobFailed, match="Out of memory") as caught:
-        desk.client().wait("j")
+        harness.client().wait("j")
     assert caught.value.job.error_type == "out_of_memory"
 
 

@@ -46,7 +46,7 @@ def failing(name: str, when: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ("create", "name"),
     [
         *((files.create, name) for name in ("open", "write", "fsync", "link")),
-        *((files.create_unrivalled, name) for name in ("open", "write", "fsync", "rename")),
+        *((files.create_unique, name) for name in ("open", "write", "fsync", "rename")),
     ],
 )
 @pytest.mark.parametrize("when", [1, 2])

@@ -16,7 +16,7 @@ from engine.local.pipelines import Pipelines
 from engine.local.previews import Previews
 from engine.stub import StubEngine
 from jobs.schema import EffectiveSettings
-from tests.runner_desk import RunnerDesk
+from tests.runner_harness import RunnerHarness
 
 
 class Interrupted(Exception):
@@ -57,26 +57,26 @@ class Listener:
             raise Interrupted
 
 
-def local(desk: RunnerDesk) -> Engine:
+def local(harness: RunnerHarness) -> Engine:
     """The engine of this process, with the tiny pipelines."""
-    device, layout = choose("cpu"), desk.spool.layout
+    device, layout = choose("cpu"), harness.spool.layout
     previews = Previews(layout.latent_maps, layout.temporary)
-    return LocalEngine(desk.catalog, device, Pipelines(desk.catalog, device), previews)
+    return LocalEngine(harness.catalog, device, Pipelines(harness.catalog, device), previews)
 
 
-def stub(desk: RunnerDesk) -> Engine:
+def stub(harness: RunnerHarness) -> Engine:
     """The engine of the tests."""
-    return StubEngine("cpu", desk.spool.layout.cache / "stub")
+    return StubEngine("cpu", harness.spool.layout.cache / "stub")
 
 
 ENGINES = [stub, local]
-Make = Callable[[RunnerDesk], Engine]
+Make = Callable[[RunnerHarness], Engine]
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest, desk: RunnerDesk) -> Engine:
+def engine(request: pytest.FixtureRequest, harness: RunnerHarness) -> Engine:
     make: Make = request.param
-    return make(desk)
+    return make(harness)
 
 
 def task(**changes: Any) -> DrawTask:

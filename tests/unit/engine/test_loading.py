@@ -11,7 +11,7 @@ import torch
 
 from engine.local import loading
 from engine.local.devices import Device
-from engine.local.memory_plan import GIB, Need, Placement, Plan, Room, choose
+from engine.local.memory_plan import GIB, AvailableMemory, Need, Placement, Plan, choose
 from engine.local.weights import DamagedModel
 from jobs.catalog import ModelEntry, Speed
 
@@ -113,7 +113,7 @@ def test_a_pipeline_read_straight_to_its_device_draws(tiny_weights: Path, monkey
     """The same code path as "cuda", with the one device that is here."""
     monkeypatch.setattr(loading, "_straight_to", lambda *_: "cpu")
     need = Need(weights=1, largest=1, weights_fp8=1, largest_fp8=1, pixels=1, width=4)
-    a_plan = choose(need, Room(is_gpu=False, device_free=GIB, host_free=GIB), "auto", "none")
+    a_plan = choose(need, AvailableMemory(is_gpu=False, device_free=GIB, host_free=GIB), "auto", "none")
     for model in ("tiny-flux", "tiny-sd3", "tiny-sd"):
         pipeline, _ = loading.load(tiny_weights / model, ENTRY, a_plan, Device("cpu", "CPU"))
         assert pipeline(prompt="a castle", height=32, width=32, num_inference_steps=1).images[0].size == (32, 32)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.local import memory_plan
-from engine.local.memory_plan import GIB, MIB, Need, Placement, Room
+from engine.local.memory_plan import GIB, MIB, AvailableMemory, Need, Placement
 
 MEGAPIXEL = 1024 * 1024
 
@@ -29,9 +29,9 @@ def need(model: tuple[int, int], pixels: int = MEGAPIXEL, width: int = 2) -> Nee
     )
 
 
-def gpu(gigabytes: float, host: float = 128) -> Room:
+def gpu(gigabytes: float, host: float = 128) -> AvailableMemory:
     """A GPU of that size with nothing on it but its context."""
-    return Room(is_gpu=True, device_free=int(gigabytes * 1e9) - 600 * MIB, host_free=int(host * GIB))
+    return AvailableMemory(is_gpu=True, device_free=int(gigabytes * 1e9) - 600 * MIB, host_free=int(host * GIB))
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_offloading_needs_room_in_the_host() -> None:
 
 
 def test_the_cpu_offloads_nothing() -> None:
-    room = Room(is_gpu=False, device_free=16 * GIB, host_free=16 * GIB)
-    plans = memory_plan.ladder(need(SD35, width=4), room, "auto", "none")
+    available = AvailableMemory(is_gpu=False, device_free=16 * GIB, host_free=16 * GIB)
+    plans = memory_plan.ladder(need(SD35, width=4), available, "auto", "none")
     assert [(plan.placement, plan.vae_tiling) for plan in plans] == [
         (Placement.RESIDENT, False),
         (Placement.RESIDENT, True),
@@ -96,7 +96,7 @@ def test_the_cpu_offloads_nothing() -> None:
 
 
 rooms = st.builds(
-    Room, is_gpu=st.booleans(), device_free=st.integers(0, 150 * GIB), host_free=st.integers(0, 512 * GIB)
+    AvailableMemory, is_gpu=st.booleans(), device_free=st.integers(0, 150 * GIB), host_free=st.integers(0, 512 * GIB)
 )
 needs = st.builds(
     need,
@@ -110,34 +110,35 @@ quantisations = st.sampled_from(["none", "fp8", "auto"])
 
 @given(needs, rooms, policies, quantisations)
 def test_a_plan_that_says_it_fits_leaves_the_reserve(
-    a_need: Need, room: Room, memory: memory_plan.Memory, quantisation: memory_plan.Quantisation
+    a_need: Need, available: AvailableMemory, memory: memory_plan.Memory, quantisation: memory_plan.Quantisation
 ) -> None:
-    plan = memory_plan.choose(a_need, room, memory, quantisation)
+    plan = memory_plan.choose(a_need, available, memory, quantisation)
     if plan.fits:
-        assert plan.device_bytes < room.device_free
-        assert plan.host_bytes <= room.host_free
+        assert plan.device_bytes < available.device_free
+        assert plan.host_bytes <= available.host_free
     else:
-        assert not any(other.fits for other in memory_plan.ladder(a_need, room, memory, quantisation))
+        assert not any(other.fits for other in memory_plan.ladder(a_need, available, memory, quantisation))
 
 
 @given(needs, rooms, quantisations, st.integers(0, 6))
 def test_a_fallback_never_needs_more_of_the_device(
-    a_need: Need, room: Room, quantisation: memory_plan.Quantisation, level: int
+    a_need: Need, available: AvailableMemory, quantisation: memory_plan.Quantisation, level: int
 ) -> None:
     plans = [
-        memory_plan.choose(a_need, room, "auto", quantisation, fallback_level=number) for number in (level, level + 1)
+        memory_plan.choose(a_need, available, "auto", quantisation, fallback_level=number)
+        for number in (level, level + 1)
     ]
-    ladder = memory_plan.ladder(a_need, room, "auto", quantisation)
+    ladder = memory_plan.ladder(a_need, available, "auto", quantisation)
     assert ladder.index(plans[0]) <= ladder.index(plans[1])
-    assert memory_plan.has_lower_memory_plan(a_need, room, "auto", quantisation, level) is (plans[0] != plans[1])
+    assert memory_plan.has_lower_memory_plan(a_need, available, "auto", quantisation, level) is (plans[0] != plans[1])
 
 
 @given(needs, rooms, quantisations)
 def test_what_should_fit_is_smaller_than_what_failed(
-    a_need: Need, room: Room, quantisation: memory_plan.Quantisation
+    a_need: Need, available: AvailableMemory, quantisation: memory_plan.Quantisation
 ) -> None:
-    plan = memory_plan.ladder(a_need, room, "auto", quantisation)[-1]
-    side = memory_plan.largest_side(a_need, room, plan, 16)
+    plan = memory_plan.ladder(a_need, available, "auto", quantisation)[-1]
+    side = memory_plan.largest_side(a_need, available, plan, 16)
     assert side % 16 == 0
     assert side * side < a_need.pixels
 
@@ -156,5 +157,7 @@ def test_pictures_are_drawn_together_as_far_as_they_fit() -> None:
 @pytest.mark.parametrize(("gigabytes", "goes"), [(141, 0), (64, 1), (48, 2)])
 def test_models_stay_warm_while_they_fit_and_the_least_recently_used_goes_first(gigabytes: float, goes: int) -> None:
     loaded = [("oldest", 20 * GIB), ("older", 12 * GIB)]
-    room = Room(is_gpu=True, device_free=int(gigabytes * 1e9) - 600 * MIB - 32 * GIB, host_free=128 * GIB)
-    assert memory_plan.to_evict(loaded, need(FLUX), room, "auto", "none") == goes
+    available = AvailableMemory(
+        is_gpu=True, device_free=int(gigabytes * 1e9) - 600 * MIB - 32 * GIB, host_free=128 * GIB
+    )
+    assert memory_plan.to_evict(loaded, need(FLUX), available, "auto", "none") == goes

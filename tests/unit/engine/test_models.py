@@ -80,26 +80,26 @@ def test_a_damaged_model_fails_its_jobs_with_one_look_and_the_others_work(
     bench: Bench, tiny_weights: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truncate(folder)
-    path = bench.desk.catalog.path
+    path = bench.harness.catalog.path
     monkeypatch.setattr(Catalog, "path", lambda self, key: folder if key == "tiny-sd" else path(key))
     looks = []
     inspect = weights.inspect
     monkeypatch.setattr(weights, "inspect", lambda place: (looks.append(place), inspect(place))[1])
-    bad, again = bench.desk.submit(), bench.desk.submit()
-    good = bench.desk.submit(model="tiny-flux")
+    bad, again = bench.harness.submit(), bench.harness.submit()
+    good = bench.harness.submit(model="tiny-flux")
     bench.run(bad, again, good)
     for job in (bad, again):
-        failed = bench.desk.stored(job)
+        failed = bench.harness.stored(job)
         assert failed.error is not None
         assert failed.error.type == "model_unavailable"
         assert "truncated" in failed.error.message
     assert looks.count(folder) == 1
-    assert bench.desk.state(good) is State.COMPLETED
+    assert bench.harness.state(good) is State.COMPLETED
     name = Path("unet") / "diffusion_pytorch_model.safetensors"
     shutil.copyfile(tiny_weights / "tiny-sd" / name, folder / name)
-    mended = bench.desk.submit()
+    mended = bench.harness.submit()
     bench.run(mended)
-    assert bench.desk.state(mended) is State.COMPLETED
+    assert bench.harness.state(mended) is State.COMPLETED
 
 
 def test_only_what_the_pipeline_needs_is_fetched() -> None:
@@ -292,10 +292,10 @@ def test_weights_that_are_only_there_as_a_variant_are_loaded(
     assert weights.variant_of(folder) == "fp16"
     assert weights.inspect(folder).parameters == weights.inspect(tiny_weights / model).parameters
     monkeypatch.setattr(Catalog, "path", lambda _self, _key: folder)
-    job = bench.desk.submit(model=model)
+    job = bench.harness.submit(model=model)
     bench.run(job)
-    assert bench.desk.stored(job).error is None
-    assert bench.desk.state(job) is State.COMPLETED
+    assert bench.harness.stored(job).error is None
+    assert bench.harness.state(job) is State.COMPLETED
 
 
 @pytest.mark.parametrize(
@@ -367,9 +367,9 @@ def test_what_diffusers_could_not_load_is_refused_before_and_without_a_path_of_t
 ) -> None:
     damage(folder)
     monkeypatch.setattr(Catalog, "path", lambda _self, _key: folder)
-    job = bench.desk.submit()
+    job = bench.harness.submit()
     bench.run(job)
-    error = bench.desk.stored(job).error
+    error = bench.harness.stored(job).error
     assert error is not None
     assert error.type == "model_unavailable"
     assert sentence in error.message
@@ -381,9 +381,9 @@ def test_an_error_of_diffusers_names_no_path_of_the_server(
 ) -> None:
     (folder / "unet" / "config.json").unlink()
     monkeypatch.setattr(Catalog, "path", lambda _self, _key: folder)
-    job = bench.desk.submit()
+    job = bench.harness.submit()
     bench.run(job)
-    error = bench.desk.stored(job).error
+    error = bench.harness.stored(job).error
     assert error is not None
     assert error.message.startswith("Model tiny-sd cannot be loaded: ")
     assert "tiny-sd/unet" in error.message

@@ -1,4 +1,4 @@
-"""Pipelines in memory: who stays warm, who makes room, what stays behind."""
+"""Pipelines in memory: who stays warm, who makes available, what stays behind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from engine.contract import TooLarge
 from engine.local.devices import Device
 from engine.local.memory_plan import GIB
 from engine.local.pipelines import Pipelines
-from tests.runner_desk import RunnerDesk
+from tests.runner_harness import RunnerHarness
 
 
 class SmallDevice(Device):
@@ -24,17 +24,17 @@ class SmallDevice(Device):
 PIXELS = 32 * 32
 
 
-def test_models_stay_warm_while_there_is_room(desk: RunnerDesk) -> None:
-    pipelines = Pipelines(desk.catalog, SmallDevice("cpu", "a small device"))
+def test_models_stay_warm_while_there_is_available_memory(harness: RunnerHarness) -> None:
+    pipelines = Pipelines(harness.catalog, SmallDevice("cpu", "a small device"))
     first = pipelines.load("tiny-sd", PIXELS)
     pipelines.load("tiny-flux", PIXELS)
     assert pipelines.warm("tiny-sd", PIXELS) is first
     assert pipelines.models == ["tiny-flux", "tiny-sd"]
 
 
-def test_the_least_recently_used_model_makes_room(desk: RunnerDesk) -> None:
+def test_the_least_recently_used_model_makes_available_memory(harness: RunnerHarness) -> None:
     device = SmallDevice("cpu", "a small device")
-    pipelines = Pipelines(desk.catalog, device)
+    pipelines = Pipelines(harness.catalog, device)
     for model in ("tiny-sd", "tiny-flux"):
         pipelines.load(model, PIXELS)
     pipelines.warm("tiny-sd", PIXELS)
@@ -46,8 +46,8 @@ def test_the_least_recently_used_model_makes_room(desk: RunnerDesk) -> None:
     assert pipelines.load("tiny-sd3", PIXELS).plan.fits
 
 
-def test_ten_switches_leave_memory_where_it_was(desk: RunnerDesk) -> None:
-    pipelines = Pipelines(desk.catalog, Device("cpu", "CPU"))
+def test_ten_switches_leave_memory_where_it_was(harness: RunnerHarness) -> None:
+    pipelines = Pipelines(harness.catalog, Device("cpu", "CPU"))
     for _ in range(5):
         for model in ("tiny-sd", "tiny-flux"):
             pipelines.load(model, PIXELS)
@@ -56,8 +56,8 @@ def test_ten_switches_leave_memory_where_it_was(desk: RunnerDesk) -> None:
     assert not pipelines.leaks()
 
 
-def test_a_model_that_ran_out_of_memory_is_not_used_again_for_that_job(desk: RunnerDesk) -> None:
-    pipelines = Pipelines(desk.catalog, Device("cpu", "CPU"))
+def test_a_model_that_ran_out_of_memory_is_not_used_again_for_that_job(harness: RunnerHarness) -> None:
+    pipelines = Pipelines(harness.catalog, Device("cpu", "CPU"))
     pipelines.load("tiny-sd", PIXELS)
     assert pipelines.warm("tiny-sd", PIXELS, fallback_level=1) is None
     assert pipelines.models == []
@@ -66,9 +66,9 @@ def test_a_model_that_ran_out_of_memory_is_not_used_again_for_that_job(desk: Run
     assert pipelines.warm("tiny-sd", PIXELS, fallback_level=1) is pipelines.warm("tiny-sd", PIXELS) is lower
 
 
-def test_what_other_models_keep_is_no_leak(desk: RunnerDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_other_models_keep_is_no_leak(harness: RunnerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device("cpu", "CPU")
-    pipelines = Pipelines(desk.catalog, device)
+    pipelines = Pipelines(harness.catalog, device)
     stays = pipelines.load("tiny-flux", PIXELS)
     stays.kept_bytes = 3 * GIB
     used = device.used_by_us()
@@ -83,9 +83,9 @@ def test_what_other_models_keep_is_no_leak(desk: RunnerDesk, monkeypatch: pytest
     assert pipelines.leaks()
 
 
-def test_memory_that_stays_behind_is_noticed(desk: RunnerDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_stays_behind_is_noticed(harness: RunnerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device("cpu", "CPU")
-    pipelines = Pipelines(desk.catalog, device)
+    pipelines = Pipelines(harness.catalog, device)
     pipelines.load("tiny-sd", PIXELS)
     pipelines.unload("tiny-sd")
     used = device.used_by_us()

@@ -93,7 +93,7 @@ def test_a_map_that_no_longer_fits_is_learned_anew() -> None:
     for _ in range(20):
         cells = torch.randn(16, 16, 4)
         learner.learn(cells, picture_of(-cells))
-    assert learner.lessons == 12
+    assert learner.samples == 12
     cells = torch.randn(16, 16, 4)
     assert learner.learn(cells, picture_of(cells))
     assert difference(learner.draw(cells), picture_of(cells, 2)) < 4
@@ -153,35 +153,35 @@ def shown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def unlimited(bench: Bench) -> Previews:
     budget = Budget(1e9)
     budget.worked = 1.0
-    return Previews(bench.desk.spool.layout.latent_maps, bench.desk.spool.layout.temporary, budget, interval=0)
+    return Previews(bench.harness.spool.layout.latent_maps, bench.harness.spool.layout.temporary, budget, interval=0)
 
 
 @pytest.mark.parametrize("model", ["tiny-sd", "tiny-sd3", "tiny-flux"])
 def test_the_second_picture_of_a_model_has_previews(bench: Bench, shown: list[bytes], model: str) -> None:
-    job = bench.desk.submit(model=model, num_images=2, num_inference_steps=4, width=64, height=32)
+    job = bench.harness.submit(model=model, num_images=2, num_inference_steps=4, width=64, height=32)
     bench.run(job)
-    assert bench.desk.state(job) is State.COMPLETED
+    assert bench.harness.state(job) is State.COMPLETED
     assert len(shown) == 4
     with Image.open(io.BytesIO(shown[-1])) as preview:
         assert preview.format == "WEBP"
         assert preview.width == 2 * preview.height
-    assert bench.desk.spool.preview(job.id) is None
+    assert bench.harness.spool.preview(job.id) is None
 
 
 def test_what_was_learned_outlives_the_worker(bench: Bench, shown: list[bytes]) -> None:
-    bench.run(bench.desk.submit())
+    bench.run(bench.harness.submit())
     assert shown == []
     bench.use_previews(unlimited(bench))
-    bench.run(bench.desk.submit())
+    bench.run(bench.harness.submit())
     assert len(shown) == 3
 
 
 def test_a_damaged_map_is_learned_again(bench: Bench, shown: list[bytes], caplog: pytest.LogCaptureFixture) -> None:
-    bench.run(bench.desk.submit())
-    (path,) = (bench.desk.data / "previews").iterdir()
+    bench.run(bench.harness.submit())
+    (path,) = (bench.harness.data / "previews").iterdir()
     path.write_bytes(b"rubbish")
     bench.use_previews(unlimited(bench))
-    bench.run(bench.desk.submit(num_images=2))
+    bench.run(bench.harness.submit(num_images=2))
     assert len(shown) == 3
     assert "learned again" in caplog.text
 
@@ -193,28 +193,28 @@ def test_a_disk_that_refuses_previews_costs_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Claim, "show", refuse)
-    job = bench.desk.submit(num_images=2)
+    job = bench.harness.submit(num_images=2)
     with caplog.at_level(logging.WARNING):
         bench.run(job)
-    assert bench.desk.state(job) is State.COMPLETED
+    assert bench.harness.state(job) is State.COMPLETED
     assert caplog.text.count("A preview could not be written") == 1
 
 
 def test_previews_can_be_switched_off(bench: Bench, shown: list[bytes]) -> None:
     bench.use_previews(None)
-    bench.run(bench.desk.submit(num_images=2))
+    bench.run(bench.harness.submit(num_images=2))
     assert shown == []
-    assert not (bench.desk.data / "previews").exists()
+    assert not (bench.harness.data / "previews").exists()
 
 
 def test_pictures_are_the_same_with_and_without(bench: Bench, shown: list[bytes]) -> None:
-    first = bench.desk.submit(seed=5, num_images=2)
+    first = bench.harness.submit(seed=5, num_images=2)
     bench.run(first)
     bench.use_previews(None)
-    second = bench.desk.submit(seed=5, num_images=2)
+    second = bench.harness.submit(seed=5, num_images=2)
     bench.run(second)
     pixels = [
-        [Image.open(bench.desk.store.path(image.id)).tobytes() for image in bench.desk.store.images_of(job)]
+        [Image.open(bench.harness.store.path(image.id)).tobytes() for image in bench.harness.store.images_of(job)]
         for job in (first, second)
     ]
     assert pixels[0] == pixels[1]

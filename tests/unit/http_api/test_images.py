@@ -76,7 +76,7 @@ def test_an_image_of_a_running_job_is_marked_before_it_goes(
     monkeypatch.setattr(services.store, "delete", lambda found: (marked.append(held.is_deleted(found)), delete(found)))
     assert client.simulate_delete(f"/api/image/{image.id}").status_code == 200
     assert marked == [True]
-    held.put_back(return_attempt=True)
+    held.requeue(refund_attempt=True)
     again = begin(held.job.id)
     assert again.is_deleted(image.id)
     again.complete()

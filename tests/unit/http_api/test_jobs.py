@@ -162,7 +162,7 @@ def test_the_status_names_the_latest_preview(
 def test_a_job_that_goes_back_shows_no_old_preview(submit: Submit, begin: Begin, services: Services) -> None:
     held = begin(submit())
     services.spool.write_preview(held.job.id, b"RIFF")
-    held.put_back()
+    held.requeue()
     assert services.spool.preview(held.job.id) is None
 
 

@@ -137,7 +137,7 @@ def test_an_image_stays_listed_while_its_interrupted_job_waits(
 ) -> None:
     held = begin(submit(num_images=3))
     image = draw(held.job, 1).id
-    held.put_back(return_attempt=True)
+    held.requeue(refund_attempt=True)
     look = status(client, held.job.id)
     assert (look["status"], look["attempts"]) == ("pending", 0)
     assert [shown["id"] for shown in look["images"]] == [image]
@@ -169,7 +169,7 @@ def test_a_cancelled_job_reads_failed(client: TestClient, submit: Submit, servic
 
 def test_a_crashed_attempt_is_told_while_the_next_waits(client: TestClient, submit: Submit, begin: Begin) -> None:
     held = begin(submit())
-    held.put_back(error=JobError(type="crash", message="The worker died (signal 9)."))
+    held.requeue(error=JobError(type="crash", message="The worker died (signal 9)."))
     look = status(client, held.job.id)
     assert look["message"] == "Waiting for attempt 2: The worker died (signal 9)."
     assert look["attempts"] == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import StorageUnavailable
-from jobs.capacity import Room
+from jobs.capacity import Capacity
 from jobs.errors import QueueFull
 
 
@@ -42,7 +42,7 @@ def settle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_near_the_cap_what_others_do_counts_at_once(tmp_path: Path) -> None:
-    room = Room(tmp_path, max_pending=5, reserve_bytes=0)
+    room = Capacity(tmp_path, max_pending=5, reserve_bytes=0)
     put(tmp_path, 4)
     room.check()
     put(tmp_path, 5)
@@ -56,7 +56,7 @@ def test_near_the_cap_what_others_do_counts_at_once(tmp_path: Path) -> None:
 def test_a_full_queue_is_not_listed_for_everybody_who_knocks(
     tmp_path: Path, listings: Listings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = Room(tmp_path, max_pending=5, reserve_bytes=0)
+    room = Capacity(tmp_path, max_pending=5, reserve_bytes=0)
     put(tmp_path, 5)
     settle(tmp_path, monkeypatch)
     for _ in range(50):
@@ -68,7 +68,7 @@ def test_a_full_queue_is_not_listed_for_everybody_who_knocks(
 def test_a_change_within_the_clock_tick_of_a_count_is_not_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = Room(tmp_path, max_pending=5, reserve_bytes=0)
+    room = Capacity(tmp_path, max_pending=5, reserve_bytes=0)
     put(tmp_path, 4)
     stamp = os.stat(tmp_path)
     monkeypatch.setattr("jobs.capacity.time.time_ns", lambda: stamp.st_ctime_ns)
@@ -80,7 +80,7 @@ def test_a_change_within_the_clock_tick_of_a_count_is_not_missed(
 
 
 def test_far_from_the_cap_submitting_does_not_list(tmp_path: Path, listings: Listings) -> None:
-    room = Room(tmp_path, max_pending=10_000, reserve_bytes=0)
+    room = Capacity(tmp_path, max_pending=10_000, reserve_bytes=0)
     room.check()
     for number in range(200):
         (tmp_path / f"{number}.json").touch()
@@ -91,7 +91,7 @@ def test_far_from_the_cap_submitting_does_not_list(tmp_path: Path, listings: Lis
 
 
 def test_a_full_disk_is_no_room(tmp_path: Path) -> None:
-    room = Room(tmp_path, max_pending=10, reserve_bytes=1 << 62)
+    room = Capacity(tmp_path, max_pending=10, reserve_bytes=1 << 62)
     assert not room.has_space()
     with pytest.raises(StorageUnavailable, match="reserve"):
         room.check()

@@ -65,7 +65,7 @@ def test_recovery_never_touches_a_held_job(spool: Spool, new_job: NewJob) -> Non
     assert held is not None
     assert recover_all(spool, max_attempts=3) == 0
     assert spool.find(job.id)[0] is State.PROCESSING
-    held.put_back(return_attempt=True)
+    held.requeue(refund_attempt=True)
 
 
 def test_a_removed_lock_file_ends_the_claim_without_a_commit(spool: Spool, new_job: NewJob) -> None:

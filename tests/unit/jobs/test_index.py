@@ -89,7 +89,7 @@ def test_follows_a_job_through_its_life(index: JobIndex, spool: Spool, new_job: 
     assert held is not None
     held.begin_attempt()
     assert counts(index) == {"pending": 1, "processing": 1, "completed": 0, "failed": 0, "total": 2}
-    held.put_back(return_attempt=True)
+    held.requeue(refund_attempt=True)
     assert counts(index)["pending"] == 2
     finish(spool, first)
     spool.cancel(second.id)

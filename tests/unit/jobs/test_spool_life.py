@@ -101,7 +101,7 @@ class SpoolLife(RuleBasedStateMachine):
             self.begun[name] = True
             self.attempts[name] += 1
 
-    @rule(held=consumes(held), way=st.sampled_from(["complete", "fail", "cancel", "put_back", "stop", "die"]))
+    @rule(held=consumes(held), way=st.sampled_from(["complete", "fail", "cancel", "requeue", "stop", "die"]))
     def end(self, held: Claim, way: str) -> None:
         name = held.job.id
         if self.alive.get(name) is not held:
@@ -117,8 +117,8 @@ class SpoolLife(RuleBasedStateMachine):
             case "cancel":
                 held.cancel()
                 self._ended(name, State.CANCELLED)
-            case "put_back" | "stop":
-                held.put_back(return_attempt=way == "stop")
+            case "requeue" | "stop":
+                held.requeue(refund_attempt=way == "stop")
                 self.states[name] = State.PENDING
                 self.attempts[name] -= way == "stop" and self.attempts[name] > 0
             case "die":

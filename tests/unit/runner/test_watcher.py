@@ -30,7 +30,7 @@ def watcher(spool: Spool) -> Iterator[Watcher]:
 def rung(watcher: Watcher, seconds: float = 30) -> set[Path]:
     """What rings within some time."""
     select.select([watcher], [], [], seconds)
-    return watcher.heard()
+    return watcher.drain()
 
 
 @pytest.mark.parametrize("way", ["bell", "write", "move", "link"])
@@ -53,7 +53,7 @@ def test_a_replaced_folder_is_watched_anew(spool: Spool, watcher: Watcher) -> No
     os.rename(spool.layout.incoming, spool.layout.spool / "old")
     spool.layout.incoming.mkdir()
     watcher.check()
-    watcher.heard()
+    watcher.drain()
     (spool.layout.spool / "old" / "castle.json").write_text("{}", encoding="utf-8")
     assert rung(watcher, 0) == set()
     (spool.layout.incoming / "castle.json").write_text("{}", encoding="utf-8")
@@ -65,7 +65,7 @@ def test_a_folder_that_is_gone_is_watched_when_it_is_back(spool: Spool, watcher:
     watcher.check()
     spool.layout.incoming.mkdir()
     watcher.check()
-    watcher.heard()
+    watcher.drain()
     (spool.layout.incoming / "castle.json").write_text("{}", encoding="utf-8")
     assert rung(watcher) == {spool.layout.incoming}
 
@@ -76,7 +76,7 @@ def test_a_folder_made_anew_between_two_scans_is_watched(spool: Spool, watcher: 
         spool.layout.incoming.rmdir()
         spool.layout.incoming.mkdir()
         watcher.check()
-        watcher.heard()
+        watcher.drain()
         (spool.layout.incoming / "castle.json").write_text("{}", encoding="utf-8")
         assert rung(watcher) == {spool.layout.incoming}
         (spool.layout.incoming / "castle.json").unlink()
@@ -151,6 +151,6 @@ def test_the_wake_pipe_never_blocks() -> None:
     with pytest.raises(BlockingIOError):  # noqa: PT012  which write fills it is the kernel's affair
         for _ in range(100_000):
             os.write(pipe.signal_descriptor, b"b")
-    assert set(pipe.heard()) == set(b"b")
-    assert pipe.heard() == b""
+    assert set(pipe.drain()) == set(b"b")
+    assert pipe.drain() == b""
     pipe.close()

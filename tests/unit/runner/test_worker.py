@@ -18,7 +18,7 @@ from jobs.ids import image_id
 from jobs.schema import Job, State
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
-from runner.messages import Ended, Leaving, Loaded, Loading, Stepped, WarmingUp
+from runner.messages import Ended, Exiting, Loaded, Loading, Stepped, WarmingUp
 from tests.sidecars import sidecar_of
 from tests.unit.conftest import Bench
 
@@ -26,18 +26,18 @@ from tests.unit.conftest import Bench
 def pixels(bench: Bench, job: Job) -> list[bytes]:
     """The picture of each image of a job, as a digest of its pixels."""
     found = []
-    for sidecar in bench.desk.store.images_of(job):
-        with Image.open(bench.desk.store.path(sidecar.id)) as image:
+    for sidecar in bench.harness.store.images_of(job):
+        with Image.open(bench.harness.store.path(sidecar.id)) as image:
             found.append(hashlib.sha256(image.tobytes()).digest())
     return found
 
 
 def test_two_jobs_load_once_and_each_image_can_be_made_alone(bench: Bench) -> None:
-    pair = bench.desk.submit("a castle", num_images=2, seed=41)
-    alone = bench.desk.submit("a castle", seed=42)
+    pair = bench.harness.submit("a castle", num_images=2, seed=41)
+    alone = bench.harness.submit("a castle", seed=42)
     bench.run(pair, alone)
     assert len(bench.channel.of(Loading)) == len(bench.channel.of(Loaded)) == 1
-    assert [bench.desk.state(job) for job in (pair, alone)] == [State.COMPLETED] * 2
+    assert [bench.harness.state(job) for job in (pair, alone)] == [State.COMPLETED] * 2
     first, second = pixels(bench, pair)
     assert pixels(bench, alone) == [second]
     assert first != second
@@ -54,21 +54,21 @@ def test_the_prompt_is_encoded_once_per_job(bench: Bench, monkeypatch: pytest.Mo
         return encode(self, *arguments, **named)
 
     monkeypatch.setattr(StableDiffusionPipeline, "encode_prompt", counting)
-    job = bench.desk.submit("a castle", num_images=3)
-    bench.run(job, bench.desk.submit("a ship"))
+    job = bench.harness.submit("a castle", num_images=3)
+    bench.run(job, bench.harness.submit("a ship"))
     assert len(calls) == 2
-    assert len(list(bench.desk.store.images_of(job))) == 3
+    assert len(list(bench.harness.store.images_of(job))) == 3
 
 
 @pytest.mark.parametrize(("model", "uses_it"), [("tiny-sd", True), ("tiny-sd3", True), ("tiny-flux", False)])
 def test_negative_prompt_and_guidance_by_family(bench: Bench, model: str, uses_it: bool) -> None:
-    plain = bench.desk.submit(model=model, seed=1)
-    negative = bench.desk.submit(model=model, seed=1, negative="blue")
-    other_guidance = bench.desk.submit(model=model, seed=1, guidance_scale=9.0)
+    plain = bench.harness.submit(model=model, seed=1)
+    negative = bench.harness.submit(model=model, seed=1, negative="blue")
+    other_guidance = bench.harness.submit(model=model, seed=1, guidance_scale=9.0)
     bench.run(plain, negative, other_guidance)
     (before,), (after,) = pixels(bench, plain), pixels(bench, negative)
     assert (before != after) is uses_it
-    (sidecar,) = bench.desk.store.images_of(negative)
+    (sidecar,) = bench.harness.store.images_of(negative)
     assert sidecar.negative_prompt == ("blue" if uses_it else None)
     assert sidecar.requested_negative_prompt == "blue"
     assert bool(sidecar.warnings) is not uses_it
@@ -78,72 +78,75 @@ def test_negative_prompt_and_guidance_by_family(bench: Bench, model: str, uses_i
 def test_what_the_model_draws_smaller_is_enlarged(bench: Bench) -> None:
     models = bench.context.catalog.models
     limits = msgspec.structs.replace(models["tiny-sd"].limits, drawn_side=24)
-    small = bench.desk.submit(seed=5, width=32, height=24)
-    large = bench.desk.submit(seed=5, width=64, height=48)
+    small = bench.harness.submit(seed=5, width=32, height=24)
+    large = bench.harness.submit(seed=5, width=64, height=48)
     models["tiny-sd"] = msgspec.structs.replace(models["tiny-sd"], limits=limits)
     bench.run(small, large)
-    (drawn,), (enlarged,) = bench.desk.store.images_of(small), bench.desk.store.images_of(large)
+    (drawn,), (enlarged,) = bench.harness.store.images_of(small), bench.harness.store.images_of(large)
     assert (enlarged.width, enlarged.height) == (64, 48)
-    with Image.open(bench.desk.store.path(enlarged.id)) as found, Image.open(bench.desk.store.path(drawn.id)) as base:
+    with (
+        Image.open(bench.harness.store.path(enlarged.id)) as found,
+        Image.open(bench.harness.store.path(drawn.id)) as base,
+    ):
         assert found.tobytes() == ImageOps.fit(base, (64, 48), Image.Resampling.LANCZOS).tobytes()
 
 
 def test_a_later_attempt_keeps_what_is_committed(bench: Bench) -> None:
-    job = bench.desk.submit("a castle", num_images=2, seed=3)
+    job = bench.harness.submit("a castle", num_images=2, seed=3)
     bench.run(job)
-    first, second = bench.desk.store.images_of(job)
-    bench.desk.store.delete(second.id)
-    again = bench.desk.submit("a castle", num_images=2, seed=3)
-    bench.desk.spool.path(State.PENDING, again.id).unlink()
+    first, second = bench.harness.store.images_of(job)
+    bench.harness.store.delete(second.id)
+    again = bench.harness.submit("a castle", num_images=2, seed=3)
+    bench.harness.spool.path(State.PENDING, again.id).unlink()
     redo = job.evolve(attempts=1)
-    bench.desk.spool.path(State.COMPLETED, job.id).unlink()
-    bench.desk.spool.submit(redo)
+    bench.harness.spool.path(State.COMPLETED, job.id).unlink()
+    bench.harness.spool.submit(redo)
     bench.run(redo)
-    kept, made = bench.desk.store.images_of(redo)
+    kept, made = bench.harness.store.images_of(redo)
     assert kept == first
     assert (made.attempt, made.sha256 != second.sha256, made.seed) == (2, True, second.seed)
 
 
 @pytest.mark.parametrize("left", [0, 1], ids=["deleted", "about to be deleted"])
 def test_a_later_attempt_does_not_draw_what_was_deleted(bench: Bench, left: int) -> None:
-    job = bench.desk.submit("a castle", num_images=2)
+    job = bench.harness.submit("a castle", num_images=2)
     first = image_id(job.order, 1)
     if left:  # killed after the tombstone was written
-        bench.desk.store.commit(b"png", sidecar_of(job, 1, b"png"))
-    bench.desk.spool.tombstones.put(first, job.id)
+        bench.harness.store.commit(b"png", sidecar_of(job, 1, b"png"))
+    bench.harness.spool.tombstones.put(first, job.id)
     bench.run(job)
-    assert bench.desk.state(job) is State.COMPLETED
-    assert [sidecar.image_number for sidecar in bench.desk.store.images_of(job)] == [2]
-    assert not bench.desk.store.path(first).exists()
+    assert bench.harness.state(job) is State.COMPLETED
+    assert [sidecar.image_number for sidecar in bench.harness.store.images_of(job)] == [2]
+    assert not bench.harness.store.path(first).exists()
 
 
 def test_a_job_whose_images_are_all_deleted_completes_without_a_model(bench: Bench) -> None:
-    job = bench.desk.submit("a castle")
-    bench.desk.spool.tombstones.put(image_id(job.order, 1), job.id)
+    job = bench.harness.submit("a castle")
+    bench.harness.spool.tombstones.put(image_id(job.order, 1), job.id)
     bench.run(job)
-    assert bench.desk.state(job) is State.COMPLETED
+    assert bench.harness.state(job) is State.COMPLETED
     assert bench.channel.of(Loading) == []
 
 
 def test_an_image_that_is_deleted_while_it_is_committed_goes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = bench.desk.submit("a castle", num_images=2)
-    commit = bench.desk.store.commit
+    job = bench.harness.submit("a castle", num_images=2)
+    commit = bench.harness.store.commit
 
     def commit_meanwhile(png: bytes, sidecar: Sidecar) -> None:
         if sidecar.image_number == 1:
-            bench.desk.spool.tombstones.put(sidecar.id, job.id)
+            bench.harness.spool.tombstones.put(sidecar.id, job.id)
         commit(png, sidecar)
 
-    monkeypatch.setattr(bench.desk.store, "commit", commit_meanwhile)
+    monkeypatch.setattr(bench.harness.store, "commit", commit_meanwhile)
     bench.run(job)
-    assert [sidecar.image_number for sidecar in bench.desk.store.images_of(job)] == [2]
+    assert [sidecar.image_number for sidecar in bench.harness.store.images_of(job)] == [2]
 
 
 def test_progress_names_every_phase_and_ends_at_the_last_step(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    write = bench.desk.spool.write_progress
-    monkeypatch.setattr(bench.desk.spool, "write_progress", lambda job_id, it: (seen.append(it), write(job_id, it)))
-    job = bench.desk.submit("a castle", num_inference_steps=4, callback_steps=2)
+    write = bench.harness.spool.write_progress
+    monkeypatch.setattr(bench.harness.spool, "write_progress", lambda job_id, it: (seen.append(it), write(job_id, it)))
+    job = bench.harness.submit("a castle", num_inference_steps=4, callback_steps=2)
     bench.run(job)
     phases = [progress.phase.value for progress in seen]
     assert list(dict.fromkeys(phases)) == ["preparing", "loading_model", "generating", "saving"]
@@ -152,24 +155,24 @@ def test_progress_names_every_phase_and_ends_at_the_last_step(bench: Bench, monk
 
 
 def test_a_wish_to_stop_is_granted_at_the_next_step(bench: Bench) -> None:
-    job = bench.desk.submit("a castle", num_inference_steps=500)
+    job = bench.harness.submit("a castle", num_inference_steps=500)
     bench.channel.on_event = lambda event: isinstance(event, Stepped) and bench.context.stop.request()
     bench.run(job)
-    assert (bench.desk.state(job), bench.desk.stored(job).attempts) == (State.PENDING, 0)
-    assert bench.channel.events[-2] == Ended(job_id=job.id, outcome="put_back")
+    assert (bench.harness.state(job), bench.harness.stored(job).attempts) == (State.PENDING, 0)
+    assert bench.channel.events[-2] == Ended(job_id=job.id, outcome="requeued")
 
 
 def test_a_cancelled_job_ends_at_the_next_step_and_keeps_its_images(bench: Bench) -> None:
-    job = bench.desk.submit("a castle", num_inference_steps=30, num_images=2)
+    job = bench.harness.submit("a castle", num_inference_steps=30, num_images=2)
 
     def cancel_in_second_image(event: Any) -> None:
         if isinstance(event, Stepped) and event.image_number == 2:
-            bench.desk.spool.cancel(job.id)
+            bench.harness.spool.cancel(job.id)
 
     bench.channel.on_event = cancel_in_second_image
     bench.run(job)
-    assert bench.desk.state(job) is State.CANCELLED
-    assert len(list(bench.desk.store.images_of(job))) == 1
+    assert bench.harness.state(job) is State.CANCELLED
+    assert len(list(bench.harness.store.images_of(job))) == 1
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int = 100) -> None:
@@ -191,11 +194,11 @@ def test_out_of_memory_is_tried_once_more_thriftier_in_a_fresh_process_then_fail
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_with(monkeypatch, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
-    job = bench.desk.submit(width=64, height=64)
+    job = bench.harness.submit(width=64, height=64)
     bench.run(job)
-    assert bench.left_because() == "The device ran out of memory."
-    stored = bench.desk.stored(job)
-    assert bench.desk.state(job) is State.PENDING
+    assert bench.exit_reason() == "The device ran out of memory."
+    stored = bench.harness.stored(job)
+    assert bench.harness.state(job) is State.PENDING
     assert stored.error is not None
     assert stored.error.type == "out_of_memory"
     bench.pipelines.unload("tiny-sd")  # as in a fresh process
@@ -203,7 +206,7 @@ def test_out_of_memory_is_tried_once_more_thriftier_in_a_fresh_process_then_fail
     (loaded,) = bench.channel.of(Loaded)[1:]
     assert isinstance(loaded, Loaded)
     assert loaded.plan["vae_tiling"] is True
-    failed = bench.desk.stored(job)
+    failed = bench.harness.stored(job)
     assert failed.error is not None
     assert (failed.outcome, failed.error.type) == ("failed", "out_of_memory")
     assert "64x64" in failed.error.message
@@ -212,35 +215,35 @@ def test_out_of_memory_is_tried_once_more_thriftier_in_a_fresh_process_then_fail
 
 def with_speed(bench: Bench, model: str, **speed: Any) -> None:
     """Change the speed keys of a catalog entry."""
-    entry = bench.desk.catalog.models[model]
-    bench.desk.catalog.models[model] = msgspec.structs.replace(entry, speed=Speed(**speed))
+    entry = bench.harness.catalog.models[model]
+    bench.harness.catalog.models[model] = msgspec.structs.replace(entry, speed=Speed(**speed))
 
 
 def test_images_of_a_job_are_drawn_together_where_the_catalog_says_so(bench: Bench) -> None:
     with_speed(bench, "tiny-sd3", batch_size=2)
     calls: list[int] = []
-    job = bench.desk.submit(model="tiny-sd3", num_images=3, seed=41)
+    job = bench.harness.submit(model="tiny-sd3", num_images=3, seed=41)
     warm = bench.pipelines.load("tiny-sd3", 32 * 32).pipeline
     denoise = warm.transformer.forward
     warm.transformer.forward = lambda *a, **n: (calls.append(len(n["hidden_states"])), denoise(*a, **n))[1]
     bench.run(job)
-    assert bench.desk.state(job) is State.COMPLETED
+    assert bench.harness.state(job) is State.COMPLETED
     assert calls == [4] * 3 + [2] * 3  # guidance doubles them
-    assert [sidecar.seed for sidecar in bench.desk.store.images_of(job)] == [41, 42, 43]
+    assert [sidecar.seed for sidecar in bench.harness.store.images_of(job)] == [41, 42, 43]
     assert len(set(pixels(bench, job))) == 3
 
 
 def test_a_batch_that_ran_out_of_memory_is_drawn_one_by_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     with_speed(bench, "tiny-sd", batch_size=2)
     fail_with(monkeypatch, torch.OutOfMemoryError("CUDA out of memory."), times=1)
-    job = bench.desk.submit(num_images=2)
+    job = bench.harness.submit(num_images=2)
     bench.run(job)
-    assert bench.desk.state(job) is State.PENDING
+    assert bench.harness.state(job) is State.PENDING
     seen: list[int] = []
     at_once = Pipelines.images_at_once
     monkeypatch.setattr(Pipelines, "images_at_once", lambda self, *a: (seen.append(at_once(self, *a)), seen[-1])[1])
     bench.run(job)
-    assert (bench.desk.state(job), seen) == (State.COMPLETED, [1])
+    assert (bench.harness.state(job), seen) == (State.COMPLETED, [1])
 
 
 def test_compiling_shows_as_warming_up_for_the_first_two_shapes_only(
@@ -256,12 +259,12 @@ def test_compiling_shows_as_warming_up_for_the_first_two_shapes_only(
 
     monkeypatch.setattr(Pipelines, "load", loading_compiled)
     seen: list[str] = []
-    write = bench.desk.spool.write_progress
+    write = bench.harness.spool.write_progress
     monkeypatch.setattr(
-        bench.desk.spool, "write_progress", lambda job_id, it: (seen.append(it.phase.value), write(job_id, it))
+        bench.harness.spool, "write_progress", lambda job_id, it: (seen.append(it.phase.value), write(job_id, it))
     )
     sizes = [(32, 32), (32, 32), (32, 64), (64, 64)]
-    bench.run(*(bench.desk.submit(height=height, width=width) for height, width in sizes))
+    bench.run(*(bench.harness.submit(height=height, width=width) for height, width in sizes))
     assert len(bench.channel.of(WarmingUp)) == 2
     phases = list(dict.fromkeys(seen))
     assert phases == ["preparing", "loading_model", "warming_up", "generating", "saving"]
@@ -273,72 +276,72 @@ def test_memory_that_stays_behind_after_a_switch_replaces_the_worker(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Pipelines, "leaks", lambda self: len(self.models) > 1)
-    first, second, third = bench.desk.submit(), bench.desk.submit(model="tiny-flux"), bench.desk.submit()
+    first, second, third = bench.harness.submit(), bench.harness.submit(model="tiny-flux"), bench.harness.submit()
     bench.run(first, second, third)
-    assert [bench.desk.state(job) for job in (first, second, third)] == [
+    assert [bench.harness.state(job) for job in (first, second, third)] == [
         State.COMPLETED,
         State.COMPLETED,
         State.PENDING,
     ]
-    assert "Memory stayed behind" in bench.left_because()
+    assert "Memory stayed behind" in bench.exit_reason()
 
 
 def test_a_picture_of_another_size_than_asked_for_carries_a_warning(bench: Bench) -> None:
     """FluxPipeline rounds down what is no multiple of its patches, and only writes so to its log."""
-    entry = bench.desk.catalog.models["tiny-flux"]
+    entry = bench.harness.catalog.models["tiny-flux"]
     limits = msgspec.structs.replace(entry.limits, size_multiple=2)
-    bench.desk.catalog.models["tiny-flux"] = msgspec.structs.replace(entry, limits=limits)
-    job = bench.desk.submit(model="tiny-flux", height=34, width=32)
+    bench.harness.catalog.models["tiny-flux"] = msgspec.structs.replace(entry, limits=limits)
+    job = bench.harness.submit(model="tiny-flux", height=34, width=32)
     bench.run(job)
-    (sidecar,) = bench.desk.store.images_of(job)
+    (sidecar,) = bench.harness.store.images_of(job)
     assert (sidecar.width, sidecar.height) == (32, 32)
     assert sidecar.warnings[-1].startswith("The model makes 32x32 instead of 32x34: limits.size_multiple")
 
 
 def test_a_size_that_a_family_refuses_fails_one_job_with_its_sentence(bench: Bench) -> None:
-    entry = bench.desk.catalog.models["tiny-sd3"]
+    entry = bench.harness.catalog.models["tiny-sd3"]
     limits = msgspec.structs.replace(entry.limits, size_multiple=1)
-    bench.desk.catalog.models["tiny-sd3"] = msgspec.structs.replace(entry, limits=limits)
-    bad, good = bench.desk.submit(model="tiny-sd3", height=33), bench.desk.submit(model="tiny-sd3")
+    bench.harness.catalog.models["tiny-sd3"] = msgspec.structs.replace(entry, limits=limits)
+    bad, good = bench.harness.submit(model="tiny-sd3", height=33), bench.harness.submit(model="tiny-sd3")
     bench.run(bad, good)
-    failed = bench.desk.stored(bad)
+    failed = bench.harness.stored(bad)
     assert failed.error is not None
     assert failed.error.type == "invalid_settings"
     assert "The model refused the request: `height` and `width` have to be divisible by 2" in failed.error.message
-    assert bench.desk.state(good) is State.COMPLETED
+    assert bench.harness.state(good) is State.COMPLETED
 
 
 def test_a_picture_for_which_there_is_no_room_says_what_would_fit(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = bench.desk.catalog.models["tiny-sd"]
+    entry = bench.harness.catalog.models["tiny-sd"]
     limits = msgspec.structs.replace(entry.limits, max_side=1024)
-    bench.desk.catalog.models["tiny-sd"] = msgspec.structs.replace(entry, limits=limits)
+    bench.harness.catalog.models["tiny-sd"] = msgspec.structs.replace(entry, limits=limits)
     monkeypatch.setattr(Device, "memory", lambda _self: (1536 << 20, 16 << 30))
-    bad = bench.desk.submit(height=1024, width=1024)
-    good = bench.desk.submit()
+    bad = bench.harness.submit(height=1024, width=1024)
+    good = bench.harness.submit()
     bench.run(bad, good)
-    failed = bench.desk.stored(bad)
+    failed = bench.harness.stored(bad)
     assert failed.error is not None
     assert failed.error.type == "out_of_memory"
     assert failed.error.message.startswith("No room for 1024x1024: Model tiny-sd needs about 2.0 GiB of memory on CPU")
     assert "about 728x728 should fit" in failed.error.message
-    assert bench.desk.state(good) is State.COMPLETED
+    assert bench.harness.state(good) is State.COMPLETED
 
 
 def test_a_device_fault_replaces_the_worker_and_counts_the_attempt(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_with(monkeypatch, RuntimeError("CUDA error: an illegal memory access was encountered"))
-    job, other = bench.desk.submit(), bench.desk.submit()
+    job, other = bench.harness.submit(), bench.harness.submit()
     bench.run(job, other)
     last = bench.channel.events[-1]
-    assert isinstance(last, Leaving)
+    assert isinstance(last, Exiting)
     assert last.is_fault
-    assert (bench.desk.state(job), bench.desk.stored(job).attempts) == (State.PENDING, 1)
-    assert bench.desk.state(other) is State.PENDING
+    assert (bench.harness.state(job), bench.harness.stored(job).attempts) == (State.PENDING, 1)
+    assert bench.harness.state(other) is State.PENDING
     bench.run(job)
-    failed = bench.desk.stored(job)
+    failed = bench.harness.stored(job)
     assert failed.error is not None
     assert (failed.outcome, failed.error.type) == ("failed", "device_error")
 
@@ -351,12 +354,12 @@ def test_an_error_of_the_pipeline_fails_one_job_only(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
 ) -> None:
     fail_with(monkeypatch, error, times=1)
-    bad, good = bench.desk.submit("bad"), bench.desk.submit("good")
+    bad, good = bench.harness.submit("bad"), bench.harness.submit("good")
     bench.run(bad, good)
-    failed = bench.desk.stored(bad)
+    failed = bench.harness.stored(bad)
     assert failed.error is not None
     assert (failed.error.type, str(error) in failed.error.message) == (kind, True)
-    assert bench.desk.state(good) is State.COMPLETED
+    assert bench.harness.state(good) is State.COMPLETED
 
 
 def test_a_full_disk_puts_the_job_back_without_losing_its_attempt(
@@ -366,20 +369,20 @@ def test_a_full_disk_puts_the_job_back_without_losing_its_attempt(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(ImageStore, "commit", full)
-    job = bench.desk.submit(num_images=2)
+    job = bench.harness.submit(num_images=2)
     bench.run(job)
     assert Ended(job_id=job.id, outcome="storage_full") in bench.channel.events
-    assert (bench.desk.state(job), bench.desk.stored(job).attempts) == (State.PENDING, 0)
+    assert (bench.harness.state(job), bench.harness.stored(job).attempts) == (State.PENDING, 0)
 
 
 def test_a_removed_lock_file_stops_all_writing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = bench.desk.submit(num_inference_steps=3)
+    job = bench.harness.submit(num_inference_steps=3)
     bench.channel.on_event = lambda event: (
-        bench.desk.spool.layout.lock(job.id).unlink(missing_ok=True) if isinstance(event, Stepped) else None
+        bench.harness.spool.layout.lock(job.id).unlink(missing_ok=True) if isinstance(event, Stepped) else None
     )
     bench.run(job)
-    assert bench.desk.pngs() == []
-    assert bench.desk.state(job) is State.PROCESSING
+    assert bench.harness.pngs() == []
+    assert bench.harness.state(job) is State.PROCESSING
 
 
 def test_black_pictures_carry_a_warning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,8 +392,8 @@ def test_black_pictures_carry_a_warning(bench: Bench, monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         AutoencoderKL, "decode", lambda self, latents, **named: decode(self, latents * float("nan"), **named)
     )
-    job = bench.desk.submit()
+    job = bench.harness.submit()
     with pytest.warns(RuntimeWarning, match="invalid value"):
         bench.run(job)
-    (sidecar,) = bench.desk.store.images_of(job)
+    (sidecar,) = bench.harness.store.images_of(job)
     assert "entirely black" in sidecar.warnings[0]

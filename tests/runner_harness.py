@@ -22,7 +22,7 @@ from tests import tiny_models
 from tests.programs import PATIENCE, Program, wait_until
 
 
-class RunnerDesk:
+class RunnerHarness:
     """One data directory and how to put jobs in, start runners and look at what comes out."""
 
     def __init__(self, folder: Path, weights: Path) -> None:
@@ -38,8 +38,8 @@ class RunnerDesk:
         self._validator = RequestValidator(self.catalog, prompt_limit=500)
 
     @classmethod
-    def bare(cls, folder: Path) -> RunnerDesk:
-        """A desk whose models are only names: the stub loads nothing."""
+    def bare(cls, folder: Path) -> RunnerHarness:
+        """A harness whose models are only names: the stub loads nothing."""
         for key in ("tiny-sd", "tiny-flux", "tiny-sd3"):
             (folder / "weights" / key).mkdir(parents=True)
             (folder / "weights" / key / "model_index.json").write_text("{}", encoding="utf-8")
