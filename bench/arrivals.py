@@ -183,7 +183,7 @@ def _work(data: Path, spool: Spool) -> None:
     from runner.worker_channel import WorkerChannel
 
     channel = WorkerChannel(lambda: None)
-    channel.tell(Ready(device="none", device_name="no device"))
+    channel.send(Ready(device="none", device_name="no device"))
     with (data / "claims").open("w", encoding="utf-8") as claims:
         while (job_id := channel.next_job()) is not None:
             held = claim(spool, job_id)
@@ -191,7 +191,7 @@ def _work(data: Path, spool: Spool) -> None:
                 _say(claims, job_id)
                 held.abandon()
                 spool.path(State.PROCESSING, job_id).unlink()
-            channel.tell(Ended(job_id=job_id, outcome="completed"))
+            channel.send(Ended(job_id=job_id, outcome="completed"))
 
 
 class _UnsyncedSpool(Spool):
@@ -241,7 +241,7 @@ def main() -> None:
         case "durable":
             _run(data, "worker")
         case "unsynced-worker":
-            _work(data, _UnsyncedSpool(data))
+            _work(data, _UnsyncedSpool(Layout(data)))
         case "worker":
             _work(data, Spool(Layout(data)))
         case "inotify":

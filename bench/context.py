@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.generate_data import Generator
+from core.settings import Settings
+from service.data import open_data
 from service.maintenance import repair
 
 
@@ -36,7 +38,7 @@ class Context:
             shutil.rmtree(path, ignore_errors=True)
             Generator(path).run(jobs)
             done.touch()
-        repair(path)
+        repair(open_data(Settings(data=path)))
         return path
 
     def fresh(self, name: str) -> Path:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import msgspec
 from filelock import FileLock
@@ -118,7 +119,7 @@ def claiming(context: Context) -> list[Row]:
         shallow.append(_claim_seconds(context, 10))
         naive.append(_naive_seconds(context, 10_000))
     slow, at_depth, at_ten = median(naive), median(deep), median(shallow)
-    figures = {"naive_us": slow * 1e6, "deep_us": at_depth * 1e6, "shallow_us": at_ten * 1e6}
+    figures: dict[str, Any] = {"naive_us": slow * 1e6, "deep_us": at_depth * 1e6, "shallow_us": at_ten * 1e6}
     bare = median(_heap_seconds(context, 10_000) for _ in range(context.rounds))
     choosing = f"next of 10,000 chosen and moved ({bare * 1e6:.0f} us) against listing ({slow * 1e6:.0f} us)"
     durable = "the same as a durable claim: its own lock, two synced directories"

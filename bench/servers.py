@@ -118,7 +118,7 @@ def _wait_for_answer(process: subprocess.Popen[bytes], port: int, path: str) -> 
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"a server ended with status {process.returncode}: {process.args}")
+            raise RuntimeError(f"a server ended with status {process.returncode}: {process.args!r}")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         try:
             connection.request("GET", path)
@@ -128,4 +128,4 @@ def _wait_for_answer(process: subprocess.Popen[bytes], port: int, path: str) -> 
             time.sleep(0.01)
         finally:
             connection.close()
-    raise RuntimeError(f"no answer from {process.args}")
+    raise RuntimeError(f"no answer from {process.args!r}")

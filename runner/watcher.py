@@ -15,12 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD
+from watchdog.observers.inotify_c import CallbackId, InotifyConstants, InotifyEvent, InotifyFD, Mask, WatchDescriptor
 
 logger = logging.getLogger(__name__)
 
 #: A file is complete: it was written and closed, moved in, or linked.
-_ARRIVALS: Final = (
+_ARRIVALS: Final = Mask(
     InotifyConstants.IN_CLOSE_WRITE
     | InotifyConstants.IN_MOVED_TO
     | InotifyConstants.IN_CREATE
@@ -28,7 +28,7 @@ _ARRIVALS: Final = (
 )
 
 
-class _Descriptor(InotifyFD):  # type: ignore[misc]  # watchdog is not followed by mypy
+class _Descriptor(InotifyFD):
     """watchdog's inotify descriptor without its thread: whoever waits for `fileno()` calls `take`."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class _Bell:
         self.signalled = False
         #: Device and inode of the folder that is watched, and the watch; None where there is none.
         self.identity: tuple[int, int] | None = None
-        self.watch: int | None = None
+        self.watch: WatchDescriptor | None = None
 
     def on_event(self, event: InotifyEvent) -> None:
         """Something arrived."""
@@ -62,7 +62,7 @@ class _Bell:
         """Events were lost; they may have been ours."""
         self.signalled = True
 
-    def on_watch_deleted(self, watch: int) -> None:
+    def on_watch_deleted(self, watch: WatchDescriptor) -> None:
         """The folder is gone; one with the same inode may follow, so it is to be watched anew."""
         if watch == self.watch:
             self.identity = self.watch = None
@@ -134,11 +134,11 @@ def _watch(descriptor: _Descriptor, folder: Path, bell: _Bell) -> None:
         return
     if bell.watch is not None:
         logger.info("%s was replaced; watching it anew.", folder)
-        descriptor.remove_callbacks([(bell.watch, id(bell))])
+        descriptor.remove_callbacks([(bell.watch, CallbackId(id(bell)))])
     bell.identity = bell.watch = None
     if identity is not None:
         with suppress(FileNotFoundError):  # removed just now; the next scan looks again
-            bell.watch = descriptor.add_callback(os.fsencode(folder), _ARRIVALS, bell, id(bell))
+            bell.watch = descriptor.add_callback(os.fsencode(folder), _ARRIVALS, bell, CallbackId(id(bell)))
             bell.identity = identity
 
 

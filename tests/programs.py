@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 PATIENCE = 180.0
 
 
-def wait_until(condition: Callable[[], Value], timeout: float = PATIENCE, about: str = "the condition") -> Value:
+def wait_until(condition: Callable[[], Value | None], timeout: float = PATIENCE, about: str = "the condition") -> Value:
     """Poll `condition` until it is true and answer its value; fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

@@ -17,7 +17,7 @@ SETTINGS = EffectiveSettings(
 def sidecar(order: str, number: int = 1, png: bytes = b"bytes", **facts: Any) -> Sidecar:
     """The record of image `number` of the job with this order; `facts` replace what is assumed."""
     settings: EffectiveSettings = facts.get("settings", SETTINGS)
-    assumed = {
+    assumed: dict[str, Any] = {
         "id": ids.image_id(order, number),
         "job_id": order,
         "order": order,
@@ -45,7 +45,7 @@ def sidecar(order: str, number: int = 1, png: bytes = b"bytes", **facts: Any) ->
 
 def sidecar_of(job: Job, number: int, png: bytes, **facts: Any) -> Sidecar:
     """The record of image `number` of a job; `facts` replace what follows from the job."""
-    follows = {
+    follows: dict[str, Any] = {
         "job_id": job.id,
         "model_id": job.model_id,
         "prompt": job.prompt,

@@ -57,6 +57,6 @@ def stub_engine(settings: Settings, _catalog: Catalog, layout: Layout) -> Engine
 if __name__ == "__main__":
     if os.environ.get("TEST_WORKER_BROKEN"):
         sys.exit(1)
-    JobRun._missing = note_runs(JobRun._missing)  # type: ignore[method-assign]
-    ImageStore.commit = note_commits(ImageStore.commit)  # type: ignore[method-assign]
+    JobRun._missing = note_runs(JobRun._missing)  # type: ignore[method-assign, assignment]
+    ImageStore.commit = note_commits(ImageStore.commit)  # type: ignore[method-assign, assignment]
     main(stub_engine)

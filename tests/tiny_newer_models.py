@@ -40,7 +40,7 @@ def save_stable_diffusion_xl(folder: Path) -> None:
 
 
 def _qwen_tokenizer() -> Any:
-    from transformers import Qwen2TokenizerFast
+    from transformers import Qwen2TokenizerFast  # type: ignore[attr-defined]  # made when it is asked for
 
     letters = [*_LETTERS, "Ġ", "<|im_start|>", "<|im_end|>", "<|endoftext|>"]
     tokenizer = Qwen2TokenizerFast(

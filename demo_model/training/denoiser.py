@@ -132,7 +132,7 @@ def random_times(count: int) -> Tensor:
 
 def time_weight(times: Tensor) -> Tensor:
     """The weight of each sample in the loss: more where there is little noise, and errors are small."""
-    deviation = (1 - NOISER.alphas_cumprod[times]).sqrt()
+    deviation: Tensor = (1 - NOISER.alphas_cumprod[times]).sqrt()
     return 1 / deviation.clamp(min=LEAST_DEVIATION)[:, None, None, None]
 
 
@@ -155,7 +155,7 @@ def loss_of(model: UNet2DConditionModel, latents: Tensor, prompts: Tensor) -> Te
     noise = torch.randn_like(latents)
     noised = NOISER.add_noise(latents, noise, times)
     noised = noised.to(memory_format=torch.channels_last)
-    predicted = model(noised, times, prompts).sample
+    predicted: Tensor = model(noised, times, prompts).sample
     return (time_weight(times) * channel_weight() * (predicted - latents) ** 2).mean()
 
 

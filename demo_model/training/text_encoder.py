@@ -65,7 +65,7 @@ def train_tokenizer(folder: Path) -> CLIPTokenizer:
     vocabulary = _with_word_ends(model["vocab"], alphabet)
     tokenizer = CLIPTokenizer(
         vocab=vocabulary,
-        merges=merges,
+        merges=merges,  # type: ignore[arg-type]  # pairs, as its own files hold them
         bos_token=START,
         eos_token=END,
         unk_token=END,

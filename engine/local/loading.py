@@ -27,7 +27,8 @@ _OF_OTHER_KINDS: Final = frozenset({"strength", "mask_image", "num_frames", "vid
 def dtype_of(entry: ModelEntry, device: Device) -> torch.dtype:
     """The type of the numbers that a model computes with here."""
     if entry.dtype is not None:
-        return getattr(torch, entry.dtype)
+        chosen: torch.dtype = getattr(torch, entry.dtype)
+        return chosen
     return torch.bfloat16 if device.is_cuda else torch.float32
 
 
@@ -164,6 +165,11 @@ def _why_not_compile(denoiser: Any, plan: Plan, device: Device) -> str | None:
         return "its weights are moved or cast while it runs."
     if not getattr(denoiser, "_repeated_blocks", None):
         return "diffusers names no repeated blocks for it."
-    if importlib.util.find_spec("triton") is None or not (shutil.which("cc") or shutil.which("gcc")):
+    if not can_compile():
         return "triton or a C compiler is missing."
     return None
+
+
+def can_compile() -> bool:
+    """Whether torch finds what it compiles kernels with."""
+    return importlib.util.find_spec("triton") is not None and bool(shutil.which("cc") or shutil.which("gcc"))

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from core import files
+from core.failpoints import failpoint
 from core.layout import Layout
 from jobs.requests import RequestValidator
+from jobs.schema import Job
 from jobs.spool import Spool
 from tests.faults import scenario
 from tests.faults.crashing import Prepare, nothing, run_life
@@ -116,7 +118,7 @@ def write_in_place() -> None:
         with Path(path).open("wb") as stream:
             stream.write(content[: len(content) // 2])
             stream.flush()
-            files.failpoint(f"{name}.half")
+            failpoint(f"{name}.half")
             stream.write(content[len(content) // 2 :])
 
     files.create = files.create_unique = create
@@ -126,7 +128,7 @@ def forget_before_storing() -> None:
     """Remove a drop before its job is stored."""
     submit = Spool.submit_named
 
-    def remove_first(self: Spool, job: scenario.Job) -> None:
+    def remove_first(self: Spool, job: Job) -> None:
         for name in scenario.DROPPED:
             (self.layout.incoming / name).unlink(missing_ok=True)
         submit(self, job)
@@ -136,7 +138,7 @@ def forget_before_storing() -> None:
 
 def delete_without_a_tombstone() -> None:
     """Take what is not there for what was not drawn yet."""
-    scenario.delete_image = lambda _spool, store, image: store.delete(image)
+    scenario.delete_image = lambda spool, store, image_id: store.delete(image_id)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("sabotage", [write_in_place, forget_before_storing, delete_without_a_tombstone])

@@ -46,7 +46,7 @@ def fill_bytes(mount: Path) -> list[Path]:
 
 def fill_inodes(mount: Path) -> list[Path]:
     """Use up all inodes."""
-    fillers = []
+    fillers: list[Path] = []
     while os.statvfs(mount).f_favail:
         fillers.append(mount / f"filler-{len(fillers)}")
         fillers[-1].touch()

@@ -172,8 +172,8 @@ def _is_traced(pid: int) -> bool:
 
 def _outside(trace: Path, data: Path) -> list[str]:
     """The system calls that name a path which is neither ours nor Python's nor on the way to our data."""
-    allowed = (str(data), str(REPOSITORY), "/proc/", "/sys/", "/usr/", "/dev/shm", "/etc/localtime", sys.prefix)
-    allowed += (str(Path(os.__file__).parent),)
+    python = (sys.prefix, str(Path(os.__file__).parent))
+    allowed = (str(data), str(REPOSITORY), "/proc/", "/sys/", "/usr/", "/dev/shm", "/etc/localtime", *python)
     on_the_way = {str(parent) for parent in data.parents}
     found = []
     for line in trace.read_text(errors="replace").splitlines():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from outputs.index.image_index import ImageIndex
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from tests.conftest import REPOSITORY
-from tests.indexes import image_index, job_index
+from tests.indexes import data_at, image_index, job_index
 from tests.unit.outputs.images import make_sidecar
 
 NewJob = Callable[..., Job]
@@ -156,7 +157,8 @@ def test_a_rebuild_on_a_full_disk_leaves_the_index_that_there_is(
     assert sorted(folder.glob("index.*.sqlite3")) == before
     assert index.file.is_usable()
     index.repair()
-    assert job_index(spool.layout.data).counts().pending == 31 if kind == "jobs" else index.count() == 30  # type: ignore[union-attr]
+    data = data_at(spool.layout.data)
+    assert data.jobs.counts().pending == 31 if kind == "jobs" else data.images.count() == 30
 
 
 @pytest.mark.parametrize("step", [-86400.0, -1.0, 1.0, 86400.0])
@@ -166,8 +168,12 @@ def test_what_is_done_by_hand_is_found_though_the_clock_steps(
     index = JobIndex(spool)
     index.repair()
     real = time.time_ns
+
+    def later(seconds: float) -> int:
+        return real() + int(seconds * 1e9)
+
     for turn in range(1, 4):
-        monkeypatch.setattr("core.derived_index.time.time_ns", lambda turn=turn: real() + int(turn * step * 1e9))
+        monkeypatch.setattr("core.derived_index.time.time_ns", partial(later, turn * step))
         job = new_job()
         (spool.layout.spool / State.COMPLETED / f"{job.id}.json").write_bytes(encode(job))
         assert index.needs_repair()
@@ -182,7 +188,7 @@ def test_jobs_stay_in_their_order_though_the_clock_steps_back(spool: Spool, new_
     now = time.time_ns()
     expected = []
     for hours in (0, -24, 5, -48, 0):
-        spool.clock = OrderClock(spool.layout.spool / "order", lambda hours=hours: now + hours * 3_600_000_000_000)
+        spool.clock = OrderClock(spool.layout.spool / "order", partial(int, now + hours * 3_600_000_000_000))
         job = new_job()
         spool.submit(job)
         expected.append(job.id)

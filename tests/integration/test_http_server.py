@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
@@ -297,6 +298,11 @@ def test_expected_errors_leave_no_traceback(tmp_path: Path, catalog_file: Path) 
     assert "Traceback" not in server.output()
 
 
+def is_longer(found: list[str], amount: int) -> bool:
+    """Whether more than so many were found."""
+    return len(found) > amount
+
+
 def test_a_killed_worker_is_replaced_and_loses_no_answered_job(tmp_path: Path, catalog_file: Path) -> None:
     with api(tmp_path / "data", {"CYBERIMAGE_CATALOG": str(catalog_file)}, workers=2) as server:
         accepted: list[str] = []
@@ -314,8 +320,7 @@ def test_a_killed_worker_is_replaced_and_loses_no_answered_job(tmp_path: Path, c
         for submitter in submitters:
             submitter.start()
         for _ in range(5):
-            seen = len(accepted)
-            wait_until(lambda seen=seen: len(accepted) > seen + 3, about="more jobs")
+            wait_until(partial(is_longer, accepted, len(accepted) + 3), about="more jobs")
             os.kill(wait_until(lambda: children(server.pid), about="a worker")[0], signal.SIGKILL)
         done.set()
         for submitter in submitters:

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from jobs import runner_status
 from jobs.ids import image_id
+from jobs.runner_status import RunnerStatus
 from jobs.schema import State
 from runner.worker_process import processors
 from service.deletion import delete_image
@@ -195,11 +197,16 @@ def test_two_runners_with_different_devices_leave_each_other_alone(bare_harness:
     assert (stopped.pid, stopped.state) == (second.pid, "stopped")
 
 
+def is_written_by(pid: int, status: RunnerStatus) -> bool:
+    """Whether a status file is that of this supervisor."""
+    return status.pid == pid
+
+
 def test_runners_for_auto_and_cpu_tell_of_themselves_in_files_of_their_own(bare_harness: RunnerHarness) -> None:
     (bare_harness.data / "runner.json").write_text("{}", encoding="utf-8")  # as an earlier version left it
     with start(bare_harness, device="auto") as one, start(bare_harness, device="cpu") as other:
         for device, runner in (("cuda:0", one), ("cpu", other)):
-            bare_harness.wait_for_status(lambda status, pid=runner.pid: status.pid == pid, "its status file", device)
+            bare_harness.wait_for_status(partial(is_written_by, runner.pid), "its status file", device)
     names = sorted(path.name for path in bare_harness.data.glob("runner*"))
     assert names == ["runner.cpu.json", "runner.cuda-0.json"]
 

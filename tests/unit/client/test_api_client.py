@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import client as package
-from client import CyberImageClient, job_wait, transport
+from client import CyberImageClient, job_wait
 from client.errors import (
     ClientError,
     JobFailed,
@@ -54,7 +54,7 @@ class Desk:
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Nobody sleeps; answers what would have been slept."""
     slept: list[float] = []
-    monkeypatch.setattr(transport.time, "sleep", slept.append)
+    monkeypatch.setattr("client.transport.time.sleep", slept.append)
     return slept
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +118,7 @@ def test_the_sweep_spares_the_drafts_of_living_writers(
     temporary: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (temporary / "left-by-a-crash").write_bytes(b"x")
-    seen = []
+    seen: list[int] = []
     fsync = os.fsync
 
     def sweep_meanwhile(descriptor: int) -> None:
@@ -134,8 +135,8 @@ def test_the_sweep_spares_the_drafts_of_living_writers(
 def test_a_draft_swept_at_its_birth_is_made_again(
     temporary: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flock = files.fcntl.flock
-    swept = []
+    flock = fcntl.flock
+    swept: list[bool] = []
 
     def sweep_first(descriptor: int, operation: int) -> None:
         if not swept:
@@ -143,7 +144,7 @@ def test_a_draft_swept_at_its_birth_is_made_again(
             assert files.sweep(temporary) == 1
         flock(descriptor, operation)
 
-    monkeypatch.setattr(files.fcntl, "flock", sweep_first)
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
     files.create(target, b"new", temporary)
     assert target.read_bytes() == b"new"
 

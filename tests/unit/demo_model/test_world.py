@@ -97,8 +97,8 @@ def test_what_stands_in_front_takes_the_cell() -> None:
 def test_scenery_repeats_after_the_width_of_a_picture() -> None:
     assert np.allclose(encode(_with(shift=3)), encode(_with(shift=259)), atol=1e-5)
     for backdrop in ("hills", "mountains", "city", "forest"):
-        pictures = [paint(Layout("night", "sea", backdrop, False, shift, (), ())) for shift in (3, 259)]
-        assert np.array_equal(*pictures)
+        near, far = [paint(Layout("night", "sea", backdrop, False, shift, (), ())) for shift in (3, 259)]
+        assert np.array_equal(near, far)
 
 
 def test_words_of_the_latents_differ_from_each_other_and_from_nothing() -> None:

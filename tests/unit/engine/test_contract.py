@@ -120,7 +120,7 @@ def test_the_listener_hears_of_the_load_once_and_of_every_step(engine: Engine) -
 
 def test_an_interrupt_ends_the_task_at_its_step_and_the_next_one_is_whole(engine: Engine) -> None:
     listener = Listener(interrupt_at=(1, 1))
-    images = []
+    images: list[DrawnImage] = []
     with pytest.raises(Interrupted):
         images.extend(engine.draw(task(), listener))
     assert listener.told[-1] == (1, 1)

@@ -218,7 +218,7 @@ def test_a_hub_that_cannot_be_reached_is_a_sentence(
         ModelStore(shelf, huggingface_hub).pull("tiny", None)
 
 
-def hub_error(kind: type[Exception]) -> Exception:
+def hub_error(kind: Callable[..., Exception]) -> Exception:
     import httpx
 
     response = httpx.Response(403, request=httpx.Request("GET", "https://hub.example/"))

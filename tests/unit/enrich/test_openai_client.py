@@ -294,7 +294,7 @@ def test_the_factory_passes_the_settings_on() -> None:
         ({"openai_api_key": KEY + "ö"}, "OPENAI_API_KEY"),
     ],
 )
-def test_bad_settings_are_named_without_the_key(changes: dict[str, str | None], names: str) -> None:
+def test_bad_settings_are_named_without_the_key(changes: dict[str, Any], names: str) -> None:
     with pytest.raises(SettingsError) as refusal:
         ask("http://127.0.0.1:1", **changes)
     assert names in str(refusal.value)

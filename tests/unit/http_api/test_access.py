@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from falcon.testing import TestClient
@@ -106,7 +107,7 @@ def test_only_known_host_names_are_answered(services: Services, host: str, allow
     ],
 )
 def test_no_foreign_name_leads_to_a_server_for_this_machine(
-    services: Services, changes: dict[str, object], expected: int
+    services: Services, changes: dict[str, Any], expected: int
 ) -> None:
     settings = replace(services.settings, **{"allowed_hosts": (), **changes})
     client = TestClient(create_app(replace(services, settings=settings)))

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from core import files
 from core.layout import Layout
-from jobs import latest_order
 from jobs.drops.adopter import Adopter
 from jobs.ids import OrderClock, accepted_at, is_job_id
 from jobs.latest_order import MOST_READ, SKEW_SECONDS
@@ -115,7 +114,7 @@ def test_few_files_are_read_however_many_ids_are_ahead(
     for number in range(MOST_READ + 500):
         spool.path(State.COMPLETED, f"ffffffff-ffff-7fff-bfff-{number:012x}").write_bytes(content)
     read, asked = files.read, []
-    monkeypatch.setattr(latest_order.files, "read", lambda path: (asked.append(path), read(path))[1])
+    monkeypatch.setattr(files, "read", lambda path: (asked.append(path), read(path))[1])
     spool.prepare()
     assert len(asked) == MOST_READ
     assert abs(seconds_ahead(spool.clock.issue())) < 5
@@ -124,5 +123,5 @@ def test_few_files_are_read_however_many_ids_are_ahead(
 def test_no_file_is_read_for_names_of_the_past(spool: Spool, new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         spool.submit(new_job())
-    monkeypatch.setattr(latest_order.files, "read", lambda path: pytest.fail(f"read {path}"))
+    monkeypatch.setattr(files, "read", lambda path: pytest.fail(f"read {path}"))
     spool.prepare()

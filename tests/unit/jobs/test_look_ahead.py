@@ -35,7 +35,9 @@ def submit(spool: Spool, model: str) -> Job:
 
 def drain(spool: Spool, look_ahead: int, batches: list[list[str]]) -> tuple[list[Job], list[Job]]:
     """Submit in batches and take one job after each; answers the jobs as submitted and as taken."""
-    queue, submitted, taken, warm = PendingQueue(spool), [], [], ""
+    submitted: list[Job] = []
+    taken: list[Job] = []
+    queue, warm = PendingQueue(spool), ""
     waiting = list(batches)
     by_id: dict[str, Job] = {}
     while True:

@@ -190,7 +190,12 @@ def test_a_body_that_is_not_right_is_answered_with_its_field(
 @pytest.mark.parametrize("place", ["value", "key", "setting"])
 def test_a_long_name_does_not_push_out_what_would_be_right(name: str, place: str, validator: RequestValidator) -> None:
     document: dict[str, Any] = {"model_id": "tiny", "prompt": "x"}
-    document |= {"value": {"model_id": name}, "key": {name: 1}, "setting": {"settings": {name: 1}}}[place]
+    changes: dict[str, dict[str, Any]] = {
+        "value": {"model_id": name},
+        "key": {name: 1},
+        "setting": {"settings": {name: 1}},
+    }
+    document |= changes[place]
     verdict = judge(validator, json.dumps(document).encode())
     assert isinstance(verdict, InvalidRequest)
     assert len(verdict.message) < 400

@@ -8,7 +8,6 @@ from jobs import runner_status
 from jobs.catalog import Catalog
 from jobs.runner_status import HEARTBEAT_SECONDS, RunnerState
 from jobs.spool import Spool
-from runner import status_board
 from runner.messages import Ended, Ready
 from runner.status_board import StatusBoard
 
@@ -26,7 +25,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(status_board.time, "monotonic", clock)
+    monkeypatch.setattr("runner.status_board.time.monotonic", clock)
     return clock
 
 

@@ -156,7 +156,7 @@ def test_progress_names_every_phase_and_ends_at_the_last_step(bench: Bench, monk
 
 def test_a_wish_to_stop_is_granted_at_the_next_step(bench: Bench) -> None:
     job = bench.harness.submit("a castle", num_inference_steps=500)
-    bench.channel.on_event = lambda event: isinstance(event, Stepped) and bench.context.stop.request()
+    bench.channel.on_event = lambda event: bench.context.stop.request() if isinstance(event, Stepped) else None
     bench.run(job)
     assert (bench.harness.state(job), bench.harness.stored(job).attempts) == (State.PENDING, 0)
     assert bench.channel.events[-2] == Ended(job_id=job.id, outcome="requeued")
