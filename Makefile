@@ -30,8 +30,8 @@ run: $(READY) ## start the API and the runner (the Procfile) and stay
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start --port $${PORT:-5050}
 
 .PHONY: test
-test: check $(READY) ## lint, types, import rules and all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: check $(READY) ## lint, types, import rules and all tests, with branch coverage
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov $(ARGS)
 
 .PHONY: check
 check: $(READY) ## lint, types and import rules only
@@ -66,4 +66,4 @@ readme-picture: $(READY) ## the picture of the page in the README, made with the
 
 .PHONY: clean
 clean: ## remove the virtual environment and caches; var/ (your jobs and images) stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -18,6 +18,9 @@ from tests.runner_harness import RunnerHarness
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+# Files run side by side; torch's threads would only get in each other's way. Read when torch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Whether an example took longer than 200 ms says more about the machine than about us.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

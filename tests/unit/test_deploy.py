@@ -120,7 +120,7 @@ def test_the_project_names_its_licence_and_its_types() -> None:
     assert "Version 2.0, January 2004" in text
     assert "END OF TERMS AND CONDITIONS" in text
     assert "py.typed" in project["tool"]["setuptools"]["package-data"]["*"]
-    for package in project["tool"]["mypy"]["packages"]:
+    for package in project["tool"]["importlinter"]["root_packages"]:
         assert (REPOSITORY / package / "py.typed").is_file(), package
 
 
