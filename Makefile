@@ -31,7 +31,7 @@ run: $(READY) ## start the API and the runner (the Procfile) and stay
 
 .PHONY: test
 test: check $(READY) ## lint, types, import rules and all tests, with branch coverage
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov $(ARGS)
+	$(BIN)/python -m pytest --cov --numprocesses auto --dist worksteal $(ARGS)
 
 .PHONY: check
 check: $(READY) ## lint, types and import rules only

@@ -2,8 +2,8 @@
 
 Words in the prompt say what goes wrong: `hang` (no sign of life), `kill` (SIGKILL to itself), `exit` (status 3),
 `freeze` (writes to the folder STUB_FROZEN_FOLDER, and never returns while that file system is frozen), `slow`
-(20 steps of 0.1 s; else 2 of 0.01 s), `deaf` (does not look for interrupts), `refuse`, `memory`, `device` (the errors
-of the contract). With the word `once` only the first attempt does so: the one at fallback level 0 of a process that
+(20 steps of 0.1 s; else 2 of 0.01 s), `linger` (the first attempt stays at the second image until it is interrupted),
+`deaf` (does not look for interrupts), `refuse`, `memory`, `device` (the errors of the contract). With the word `once` only the first attempt does so: the one at fallback level 0 of a process that
 has not drawn this prompt before.
 """
 
@@ -54,14 +54,14 @@ class StubEngine:
             listener.loaded(task.model, 0.1, _PLAN, list(self._loaded))
         if "once" not in words or self._is_first(task.prompt):
             _misbehave(words)
+        stays = "linger" in words and self._is_first(task.prompt)
         steps, seconds = (20, 0.1) if "slow" in words else (2, 0.01)
         listener.drawing()
         for index, seed in enumerate(task.seeds):
             for step in range(1, steps + 1):
-                time.sleep(seconds)
-                listener.step(index, step)
-                if "deaf" not in words:
-                    listener.check_interrupts()
+                _do_step(listener, index, step, seconds, is_deaf="deaf" in words)
+            while stays and index == 1:
+                _do_step(listener, index, steps, seconds, is_deaf=False)
             yield self._image(task, seed)
 
     def _is_first(self, prompt: str) -> bool:
@@ -85,6 +85,13 @@ class StubEngine:
                 device=self.device_name, dtype="none", scheduler=None, revision=None, plan=dict(_PLAN), versions={}
             ),
         )
+
+
+def _do_step(listener: Listener, index: int, step: int, seconds: float, *, is_deaf: bool) -> None:
+    time.sleep(seconds)
+    listener.step(index, step)
+    if not is_deaf:
+        listener.check_interrupts()
 
 
 def _misbehave(words: list[str]) -> None:
