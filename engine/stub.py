@@ -2,9 +2,9 @@
 
 Words in the prompt say what goes wrong: `hang` (no sign of life), `kill` (SIGKILL to itself), `exit` (status 3),
 `freeze` (writes to the folder STUB_FROZEN_FOLDER, and never returns while that file system is frozen), `slow`
-(20 steps of 0.1 s; else 2 of 0.01 s), `linger` (the first attempt stays at the second image until it is interrupted),
-`deaf` (does not look for interrupts), `refuse`, `memory`, `device` (the errors of the contract). With the word `once` only the first attempt does so: the one at fallback level 0 of a process that
-has not drawn this prompt before.
+(20 steps of 0.1 s; else 2 of 0.01 s), `linger` (the first attempt stays at the second image until it is
+interrupted), `deaf` (does not look for interrupts), `refuse`, `memory`, `device` (the errors of the contract). With
+the word `once` only the first attempt does so: the first one of this prompt, whichever process made it.
 """
 
 from __future__ import annotations
