@@ -104,7 +104,7 @@ class _Claims:
 
 
 def _arrive(spool: Spool, amount: int) -> dict[str, int]:
-    """Rename job files into `pending/` and ring; answers when (ns). Not synced: the disk is not measured here."""
+    """Rename job files into `pending/` and ring; returns when (ns). Not synced: the disk is not measured here."""
     generator = Generator(spool.layout.data)
     jobs = [generator._job(spool.clock.issue(), "a castle") for _ in range(amount)]
     moves = {job.id: (spool.layout.temporary / job.id, spool.path(State.PENDING, job.id)) for job in jobs}

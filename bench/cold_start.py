@@ -53,7 +53,7 @@ pipeline("a red house", num_inference_steps=4, height=256, width=256, callback_o
 
 
 def wait_until(condition: Callable[[], Any], about: str) -> float:
-    """Poll every 2 ms until `condition` is true; answers the moment."""
+    """Poll every 2 ms until `condition` is true; returns the moment."""
     deadline = time.perf_counter() + PATIENCE
     while time.perf_counter() < deadline:
         if condition():

@@ -137,7 +137,7 @@ def make_pipeline(shape: Shape, device: str, dtype: Any) -> Any:
 
 
 def draw(name: str, shape: Shape, wanted_device: str, rounds: int) -> dict[str, Any]:
-    """Prepare a pipeline with one option, draw a first time and then some more; answers the figures."""
+    """Prepare a pipeline with one option, draw a first time and then some more; returns the figures."""
     import torch
 
     from engine.local import host_memory, loading, memory_plan
@@ -221,7 +221,7 @@ def _print_row(name: str, row: dict[str, Any], eager: float | None) -> None:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    """Print the table row by row; answers the exit status."""
+    """Print the table row by row; returns the exit status."""
     import diffusers
     import torch
 

@@ -104,13 +104,13 @@ class CyberImageClient:
     def submit(self, request: Mapping[str, Any] | bytes, *, idempotency_key: str | None = None) -> Submission:
         """Submit a request as it is (the body of `POST /api/generate`, or its JSON).
 
-        The same key again, with the same request, answers the same job; without one, a new key is made.
+        The same key again, with the same request, returns the same job; without one, a new key is made.
         """
         body = request if isinstance(request, bytes) else msgspec.json.encode(request)
         return self._post_once(Submission, "/api/generate", body, idempotency_key)
 
     def status(self, job_id: str, *, wait: int | None = None) -> JobStatus:
-        """A job's status; with `wait`, not before the job has ended or so many seconds (at most 60) are over."""
+        """A job's status; with `wait`, not before the job has ended or N seconds (at most 60) are over."""
         path = f"/api/status/{segment(job_id)}"
         return self._get(JobStatus, path, params={"wait": wait}, extra_time=wait or 0)
 

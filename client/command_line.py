@@ -27,7 +27,7 @@ class Exit(IntEnum):
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; answers its exit code."""
+    """Run one command; returns its exit code."""
     args = _parse(words)
     from client.errors import ClientError  # after --help and wrong use, which need not wait for httpx
     from client.output_files import FileExists, FolderMissing

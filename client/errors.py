@@ -32,7 +32,7 @@ class RejectedInput(ClientError):
 
 
 class RateLimited(ClientError):
-    """429: this client has submitted too many jobs lately; see `retry_after`."""
+    """429: this client has submitted too many jobs recently; see `retry_after`."""
 
 
 class ServerError(ClientError):

@@ -21,7 +21,7 @@ class Submission(Struct, frozen=True, kw_only=True):
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """How far a job is; one of the six flags is true. The steps are those of the image in hand."""
+    """How far a job is; one of the six flags is true. The steps are those of the current image."""
 
     preparing: bool = False
     loading_model: bool = False

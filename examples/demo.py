@@ -30,7 +30,7 @@ console = Console()
 
 
 def main() -> int:
-    """Draw one picture; answers the exit status."""
+    """Draw one picture; returns the exit status."""
     arguments = _arguments()
     started = time.monotonic()
     # The API is this program's own and answers this machine only, so its limit per hour would only be in the way.

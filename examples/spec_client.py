@@ -16,7 +16,7 @@ POLL_SECONDS = float(os.environ.get("POLL_SECONDS", "5"))
 
 
 def main(model: str = "demo", prompt: str = "A cyberpunk city at night with neon signs and flying cars") -> int:
-    """Answers 0 when the images are saved, 1 when the job failed."""
+    """Returns 0 when the images are saved, 1 when the job failed."""
     # 1. Get available models
     models = requests.get(f"{API_BASE}/models", timeout=30).json()
     print("Available:", ", ".join(models["models"]), "- default:", models["default"])

@@ -130,7 +130,7 @@ async function submit(onSubmitted) {
   if (isSending || !catalog.default) return;
   clearErrors();
   const { body, seed } = request();
-  if (seed && !/^-?\d+$/.test(seed)) return placeError(new api.ApiError("Seed must be a whole number, or empty.", 400, { field: "settings.seed" }));
+  if (seed && !/^-?\d+$/.test(seed)) return placeError(new api.ApiError("Seed must be an integer, or empty.", 400, { field: "settings.seed" }));
   if (seed) body.settings.seed = String(BigInt(seed));
   isSending = true;
   byId("submit").disabled = true;

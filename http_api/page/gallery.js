@@ -92,7 +92,7 @@ async function loadMore() {
     if (generation === state.generation) {
       state.isLoading = false;
       byId("more").hidden = !state.hasMore;
-      if (state.hasMore) scrolling.observe(byId("more")); // anew: it reports at once if the end is still near
+      if (state.hasMore) scrolling.observe(byId("more")); // again: it reports at once if the end is still near
     }
   }
 }

@@ -2,7 +2,7 @@
 import { ApiError } from "./api.js";
 import { hasKey, send } from "./key.js";
 
-const waiting = new WeakMap(); // what an <img> shall show once it comes near the screen
+const waiting = new WeakMap(); // what an <img> must show once it comes near the screen
 const near = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting) continue;
@@ -24,7 +24,7 @@ export function showLazily(node, address) {
   near.observe(node);
 }
 
-// Answers whether it is shown; what was shown before stays if it cannot be.
+// Returns whether it is shown; what was shown before stays if it cannot be.
 export async function showFetched(node, address) {
   node.dataset.address = address;
   let picture;

@@ -37,7 +37,7 @@ class Site:
     problems: list[str] = field(default_factory=list)
 
     def submit(self, prompt: str, **settings: object) -> str:
-        """Post a job; answers its id."""
+        """Post a job; returns its id."""
         body = {"model_id": "demo", "prompt": prompt, "settings": settings}
         return str(self.api.post("/generate", json=body).json()["job_id"])
 

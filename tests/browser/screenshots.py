@@ -88,7 +88,7 @@ def for_readme(browser: Browser, data: Path) -> None:
 
 
 def submit(api: ApiProcess, prompt: str, **settings: object) -> str:
-    """Post a job for the demo model; answers its id."""
+    """Post a job for the demo model; returns its id."""
     body = {"model_id": "demo", "prompt": prompt, "settings": {"seed": 7, **settings}}
     return str(api.post("/generate", json=body).json()["job_id"])
 

@@ -66,7 +66,7 @@ class StandIn:
         held.complete()
 
     def draw_pending(self) -> int:
-        """Begin and finish every pending job; answers how many."""
+        """Begin and finish every pending job; returns how many."""
         ids = sorted(self.spool.ids(State.PENDING))
         for job_id in ids:
             self.finish(self.begin(job_id))
