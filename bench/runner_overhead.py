@@ -23,7 +23,8 @@ from engine.local.devices import choose
 from engine.local.engine import LocalEngine
 from engine.local.pipelines import Pipelines
 from engine.local.previews import Previews
-from jobs.catalog import Catalog, Limits, ModelEntry
+from jobs.catalog import Catalog, ModelEntry
+from jobs.limits import Limits
 from jobs.requests import RequestValidator
 from jobs.schema import Job
 from jobs.spool import Spool

@@ -19,7 +19,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 SIZE_LIMIT: Final = 64 * 1024
 
 
-_LARGEST_WHOLE: Final = 2**63
+_LARGEST_INTEGER: Final = 2**63
 #: How much of a name or a value a sentence about it shows.
 _SHOWN: Final = 80
 
@@ -31,7 +31,7 @@ def shorten(text: str) -> str:
 
 def shown(value: Any) -> str:
     """A value as JSON, for a sentence about it."""
-    return shorten(json.dumps(value, ensure_ascii=False))
+    return shorten(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def parse_object(raw: bytes, subject: str = "body") -> dict[str, Any]:
@@ -47,7 +47,7 @@ def parse_object(raw: bytes, subject: str = "body") -> dict[str, Any]:
         ) from error
     except RecursionError as error:
         raise InvalidRequest("The JSON is nested too deeply; a job needs two levels.") from error
-    except ValueError as error:  # a whole number of more digits than Python converts
+    except ValueError as error:  # an integer of more digits than Python converts
         raise InvalidRequest("The JSON holds a number of thousands of digits; send a shorter one.") from error
     if not isinstance(document, dict):
         raise InvalidRequest(f'The {subject} must be a JSON object, like {{"prompt": "..."}}, not {_kind(document)}.')
@@ -122,11 +122,11 @@ class _NotFinite(float):
 
 
 def _number(digits: str) -> float:
-    """A number with a dot or an exponent; without a fraction (512.0, 1e3) it is a whole one, to the last digit."""
+    """A number with a dot or an exponent; without a fraction (512.0, 1e3) it is an integer, to the last digit."""
     number = float(digits)
     if not math.isfinite(number):
         return _NotFinite(digits)
-    if abs(number) > _LARGEST_WHOLE:  # every field refuses it, and shows it as it was sent
+    if abs(number) > _LARGEST_INTEGER:  # every field refuses it, and shows it as it was sent
         return number
     exact = Decimal(digits)
     return int(exact) if exact == exact.to_integral_value() else number

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from core import text_file
 from core.errors import SettingsError
 from core.hosts import is_loopback
 from core.settings import Settings
@@ -51,11 +52,11 @@ class KeyFile:
     def check(self) -> None:
         """Raise SettingsError if the file cannot be used."""
         try:
-            parse(self._path.read_text(encoding="utf-8"), self._path)
+            parse(text_file.read(self._path), self._path)
         except OSError as error:
             raise SettingsError(f"CYBERIMAGE_API_KEYS: {self._path} cannot be read: {error.strerror}.") from error
-        except UnicodeDecodeError as error:
-            raise SettingsError(f"CYBERIMAGE_API_KEYS: {self._path} is not UTF-8 text.") from error
+        except text_file.NotText as error:
+            raise SettingsError(f"CYBERIMAGE_API_KEYS: {self._path} {error}.") from error
 
     def find(self, presented: str) -> Key | None:
         """The key that was presented; None if there is no such key. Takes the same time for every wrong one."""
@@ -73,9 +74,9 @@ class KeyFile:
             status = os.stat(self._path)
             stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
             if stamp != self._stamp:
-                self._keys = parse(self._path.read_text(encoding="utf-8"), self._path)
+                self._keys = parse(text_file.read(self._path), self._path)
                 self._stamp = stamp
-        except (OSError, UnicodeDecodeError, SettingsError) as error:
+        except (OSError, text_file.NotText, SettingsError) as error:
             if self._keys or self._stamp:
                 logger.error("No API key is valid until the file of keys can be used: %s", error)
             self._keys, self._stamp = (), None

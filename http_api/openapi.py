@@ -15,7 +15,9 @@ from http_api.api.gallery import MAX_LIMIT as GALLERY_LIMIT
 from http_api.api.jobs import MAX_LIMIT as JOBS_LIMIT
 from http_api.api.jobs import STATUSES
 from http_api.api.status import MAX_WAIT
-from jobs.schema import GenerateRequest
+from jobs.catalog import Capabilities
+from jobs.limits import Limits
+from jobs.schema import EffectiveSettings, GenerateRequest, ModelDefaults
 
 _Schema = dict[str, Any]
 
@@ -207,6 +209,8 @@ OPERATIONS: Final = (
 )
 
 
+#: Fields of these may be left out of a file, but never of an answer.
+_ALWAYS_WHOLE: Final = (EffectiveSettings, ModelDefaults, Limits, Capabilities)
 _SECURITY: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the operator demands one"},
     "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
@@ -217,6 +221,8 @@ def describe() -> dict[str, Any]:
     """The whole document."""
     types = sorted(_types(), key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    for kind in _ALWAYS_WHOLE:
+        components[kind.__name__]["required"] = sorted(components[kind.__name__]["properties"])
     by_type = dict(zip(types, schemas, strict=True))
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:

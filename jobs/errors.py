@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from core.errors import CyberImageError
 
 
@@ -39,3 +41,14 @@ class LostClaim(CyberImageError):
 
 class CatalogError(CyberImageError):
     """The model catalog cannot be used; the message names the file, the line and the fix."""
+
+
+class UnknownModel(CatalogError):
+    """A job names a model that the runner's catalog, as it was read at the start, does not have."""
+
+    def __init__(self, key: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"Model {key[:80]!r} is not in the runner's catalog: restart the runner if it was added since; "
+            f"the runner knows {', '.join(known)}."
+        )
+        self.key = key

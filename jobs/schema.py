@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from core.explain import EXPECTED
+
 SCHEMA_VERSION: Final = 1
 MAX_IMAGES: Final = 8
 MAX_SEED: Final = 2**63 - 1
@@ -31,22 +33,27 @@ class State(StrEnum):
 FINAL_STATES: Final = (State.COMPLETED, State.FAILED, State.CANCELLED)
 
 
-class RequestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The `settings` of a request. Narrower limits may come from the model's entry in the catalog."""
+# The settings of a picture. What requests, the catalog and stored jobs say of them is made from these. The titles are
+# the words that other tools know (outputs/png.py). Narrower limits may come from the model (jobs/limits.py).
+NumImages = Annotated[int, Meta(ge=1, le=MAX_IMAGES, title="Images", description="Images per job")]
+Steps = Annotated[int, Meta(ge=1, le=1000, title="Steps", description="Denoising steps; the model may allow fewer")]
+Guidance = Annotated[float, Meta(ge=0, le=100, title="CFG scale", description="How closely to follow the prompt")]
+Height = Annotated[int, Meta(ge=8, le=16384, title="Height", description="Image height in pixels")]
+Width = Annotated[int, Meta(ge=8, le=16384, title="Width", description="Image width in pixels")]
+SequenceLength = Annotated[
+    int, Meta(ge=1, le=512, title="Tokens", description="Tokens of the prompt that are read; the model may allow fewer")
+]
 
-    num_images: Annotated[int, Meta(ge=1, le=MAX_IMAGES, description="Images per job")] | UnsetType = UNSET
-    num_inference_steps: (
-        Annotated[int, Meta(ge=1, le=1000, description="Denoising steps; the model may allow fewer")] | UnsetType
-    ) = UNSET
-    guidance_scale: Annotated[float, Meta(ge=0, le=100, description="How closely to follow the prompt")] | UnsetType = (
-        UNSET
-    )
-    height: Annotated[int, Meta(ge=8, le=16384, description="Image height in pixels")] | UnsetType = UNSET
-    width: Annotated[int, Meta(ge=8, le=16384, description="Image width in pixels")] | UnsetType = UNSET
-    max_sequence_length: (
-        Annotated[int, Meta(ge=1, le=512, description="Tokens of the prompt that are read; the model may allow fewer")]
-        | UnsetType
-    ) = UNSET
+
+class RequestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `settings` of a request."""
+
+    num_images: NumImages | UnsetType = UNSET
+    num_inference_steps: Steps | UnsetType = UNSET
+    guidance_scale: Guidance | UnsetType = UNSET
+    height: Height | UnsetType = UNSET
+    width: Width | UnsetType = UNSET
+    max_sequence_length: SequenceLength | UnsetType = UNSET
     seed: (
         Annotated[
             int, Meta(ge=-1, le=MAX_SEED, description="Image k uses seed + k - 1; -1, null or absent: drawn at random")
@@ -62,6 +69,26 @@ class RequestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     callback: Annotated[Any, Meta(description="Accepted and ignored, with a warning")] = UNSET
 
 
+class ModelDefaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings that a request gets if it does not send them; the API's own unless the model has others."""
+
+    num_images: NumImages = 1
+    num_inference_steps: Steps = 30
+    guidance_scale: Guidance = 7.5
+    height: Height = 1024
+    width: Width = 1024
+    max_sequence_length: SequenceLength = 512
+
+
+class EffectiveSettings(ModelDefaults, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """The settings that a job really runs with: the request's, completed by the model's defaults.
+
+    A setting that came after a job was stored reads as its default.
+    """
+
+    seed: int
+
+
 class GenerateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /generate`."""
 
@@ -74,21 +101,17 @@ class GenerateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class DroppedRequest(GenerateRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A dropped file: the same body, and optionally the job's own id."""
 
-    id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="The id that the job shall have")] | None = (
-        None
-    )
-
-
-class EffectiveSettings(Struct, frozen=True, kw_only=True):
-    """The settings that a job really runs with: the request's, completed by the catalog's defaults."""
-
-    num_images: int
-    num_inference_steps: int
-    guidance_scale: float
-    height: int
-    width: int
-    max_sequence_length: int
-    seed: int
+    id: (
+        Annotated[
+            str,
+            Meta(
+                pattern="^[A-Za-z0-9_-]{1,64}$",
+                description="The id that the job will have",
+                extra={EXPECTED: "a name of 1 to 64 letters, digits, - and _"},
+            ),
+        ]
+        | None
+    ) = None
 
 
 class JobError(Struct, frozen=True, kw_only=True):

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import settings
 
 from core.layout import Layout
-from jobs.catalog import Capabilities, Catalog, Defaults, Limits, ModelEntry
+from jobs.catalog import Capabilities, Catalog, ModelEntry
+from jobs.limits import Limits
 from jobs.requests import RequestValidator
-from jobs.schema import Job
+from jobs.schema import Job, ModelDefaults
 from jobs.spool import Spool
 from tests.runner_harness import RunnerHarness
 
@@ -51,7 +52,7 @@ def catalog(tmp_path: Path) -> Catalog:
     tiny = ModelEntry(
         id="example/tiny",
         description="for tests",
-        defaults=Defaults(num_inference_steps=4, guidance_scale=3.0, height=64, width=64, max_sequence_length=64),
+        defaults=ModelDefaults(num_inference_steps=4, guidance_scale=3.0, height=64, width=64, max_sequence_length=64),
         limits=Limits(min_side=16, max_side=128, size_multiple=8, max_steps=50, max_sequence_length=128),
         capabilities=Capabilities(negative_prompt=True, callback_steps=True),
     )

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from jobs.catalog import Capabilities, Defaults, Limits
-from jobs.schema import EffectiveSettings
+from jobs.catalog import Capabilities
+from jobs.limits import Limits
+from jobs.schema import EffectiveSettings, ModelDefaults
 
 Time = Annotated[str, Meta(description="RFC 3339 in UTC", extra_json_schema={"format": "date-time"})]
 Status = Annotated[
@@ -36,7 +37,7 @@ class ModelAnswer(_Answer, frozen=True, kw_only=True):
     id: Annotated[str, Meta(description="Hub id, or a folder")]
     description: str
     available: Annotated[bool, Meta(description="Whether its weights are on this machine")]
-    defaults: Defaults
+    defaults: ModelDefaults
     limits: Limits
     capabilities: Capabilities
     plan: Annotated[

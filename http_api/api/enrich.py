@@ -9,19 +9,20 @@ from falcon import Request, Response
 from msgspec import Meta, Struct
 
 from core.errors import InvalidRequest
-from core.strict_json import parse_object, shown
+from core.explain import EXPECTED, explain
+from core.strict_json import parse_object
 from enrich.enricher import DEFAULT_STYLE, STYLES, Enricher
 from http_api.server.query import Query
 from http_api.server.request_body import read_json
 
-_FIELDS: Final = ("prompt", "style")
+_ONE_OF: Final = f"one of {', '.join(STYLES)}"
 
 
 class EnrichRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /enrich`."""
 
     prompt: Annotated[str, Meta(min_length=1, description="The prompt to enhance")]
-    style: Annotated[str, Meta(description=f"One of {', '.join(STYLES)}")] = DEFAULT_STYLE
+    style: Annotated[str, Meta(description=_ONE_OF.capitalize(), extra={EXPECTED: _ONE_OF})] = DEFAULT_STYLE
 
 
 class EnrichResource:
@@ -46,23 +47,13 @@ class EnrichResource:
 
     def _request(self, raw: bytes) -> EnrichRequest:
         document = parse_object(raw)
-        if "prompt" not in document:
-            raise InvalidRequest("Missing required fields: prompt.", "prompt")
-        for name, value in document.items():
-            if name not in _FIELDS:
-                raise InvalidRequest(
-                    f"{name[:100]!r} is not a known field; known here: {', '.join(_FIELDS)}.", name[:100]
-                )
-            if not isinstance(value, str):
-                right = "a text" if name == "prompt" else f"one of {', '.join(STYLES)}"
-                raise InvalidRequest(f"{name} is {shown(value)}; it must be {right}.", name)
-        request = msgspec.convert(document, EnrichRequest, strict=True) if document["prompt"] else _blank()
+        try:
+            request = msgspec.convert(document, EnrichRequest)
+        except msgspec.ValidationError as error:
+            fault = explain(error, document, EnrichRequest, name="a request")
+            raise InvalidRequest(fault.sentence, fault.path) from error
         if len(request.prompt) > self._prompt_limit:
             raise InvalidRequest(
                 f"prompt has {len(request.prompt)} characters; at most {self._prompt_limit} are allowed.", "prompt"
             )
         return request
-
-
-def _blank() -> EnrichRequest:
-    raise InvalidRequest("prompt is blank; write at least one word of what the picture should show.", "prompt")

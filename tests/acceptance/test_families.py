@@ -175,7 +175,7 @@ def test_the_second_pass_of_qwen_image_reads_the_negative_prompt(service: Servic
         ("flux-1", {"height": 40}, "settings.height is 40; flux-1 needs a multiple of 16 from 16 to 64."),
         ("sdxl", {"width": 36}, "settings.width is 36; sdxl needs a multiple of 8 from 16 to 64."),
         ("sd-3.5", {"width": 128}, "settings.width is 128; sd-3.5 needs a multiple of 16 from 16 to 64."),
-        ("flux-1", {"max_sequence_length": 513}, "settings.max_sequence_length is 513; it must be a whole number"),
+        ("flux-1", {"max_sequence_length": 513}, "settings.max_sequence_length is 513; it must be an integer"),
     ],
 )
 def test_what_a_family_cannot_make_is_refused_with_a_sentence(

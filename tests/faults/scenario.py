@@ -16,14 +16,15 @@ from pathlib import Path
 from core import files
 from core.layout import Layout
 from jobs import claims, ids
-from jobs.catalog import Capabilities, Catalog, Defaults, Limits, ModelEntry
+from jobs.catalog import Capabilities, Catalog, ModelEntry
 from jobs.claims import Claim, claim, recover_all
 from jobs.drops.adopter import Adopter
 from jobs.errors import DuplicateJob
 from jobs.ids import is_order, timestamp
+from jobs.limits import Limits
 from jobs.pending import PendingQueue
 from jobs.requests import RequestValidator
-from jobs.schema import MAX_IMAGES, JobError, Phase, Progress, State
+from jobs.schema import MAX_IMAGES, JobError, ModelDefaults, Phase, Progress, State
 from jobs.spool import Spool
 from outputs.errors import ImageNotFound
 from outputs.store import ImageStore
@@ -55,7 +56,7 @@ def validator(folder: Path) -> RequestValidator:
     entry = ModelEntry(
         id="tiny",
         description="for tests",
-        defaults=Defaults(num_inference_steps=1, height=64, width=64),
+        defaults=ModelDefaults(num_inference_steps=1, height=64, width=64),
         limits=Limits(min_side=16, max_side=128, size_multiple=8),
         capabilities=Capabilities(),
     )

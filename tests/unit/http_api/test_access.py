@@ -157,3 +157,20 @@ def test_a_bad_line_is_named(tmp_path: Path, text: str) -> None:
     path.write_bytes(b"\xff")
     with pytest.raises(SettingsError, match="not UTF-8"):
         check_exposure(Settings(api_keys=path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_is_read_over(services: Services, tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"boss admin {digest_of('a')}\n", encoding=encoding)
+    settings = replace(services.settings, api_keys=path)
+    check_exposure(settings)
+    assert statuses(TestClient(create_app(replace(services, settings=settings))), "a") == (200,) * 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-le"])
+def test_a_file_in_another_encoding_says_which(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"boss admin {digest_of('a')}\n", encoding=encoding)
+    with pytest.raises(SettingsError, match="is UTF-16 or UTF-32 text; save it as UTF-8"):
+        check_exposure(Settings(api_keys=path))

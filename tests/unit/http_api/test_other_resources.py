@@ -89,7 +89,8 @@ def test_enrich_has_a_default_style(client: TestClient) -> None:
         ({"prompt": "x" * 501}, "501"),
         ({"prompt": "x", "style": "baroque"}, "fantasy"),
         ({"prompt": "x", "style": None}, "style"),
-        ({"prompt": "x", "stile": "fantasy"}, "stile"),
+        ({"prompt": "x", "style": 3}, "style is 3; it must be one of cyberpunk, anime"),
+        ({"prompt": "x", "stile": "fantasy"}, "stile is not a known field (style, perhaps)"),
     ],
 )
 def test_enrich_names_what_is_wrong(client: TestClient, body: object, word: str) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.catalog import Catalog, Limits
-from jobs.errors import CatalogError
+from jobs.catalog import Catalog
+from jobs.errors import CatalogError, UnknownModel
+from jobs.limits import Limits
 from tests.conftest import REPOSITORY
 
 GOOD = """\
@@ -61,34 +62,56 @@ def test_the_shorter_side_is_drawn_no_longer_than_the_drawn_side(size: tuple[int
 @pytest.mark.parametrize(
     ("old", "new", "line", "sentence"),
     [
-        ("max_side = 512", "max_side = 4", 6, "models.castle.limits.max_side is 4; it must be int >= 8"),
-        ("max_side", "max_sides", 6, "models.castle.limits.max_sides is not a known key; there are: min_side"),
-        ("compile = true", "compile = 1", 10, "models.castle.speed.compile is 1; it must be bool"),
-        ("compile", "compiled", 10, "models.castle.speed.compiled is not a known key"),
-        ('description = "castles"\n', "", 3, "models.castle lacks the key description"),
-        ('description = "castles"', 'description = ""', 5, "models.castle.description is ''"),
-        ('id = "example/castle"', 'id = "x"\nmemory = "much"', 5, "it must be one of auto, resident, model_offload"),
-        ('default = "castle"', 'defaults = "castle"', 1, "defaults is not a known key"),
+        (
+            "max_side = 512",
+            "max_side = 4",
+            6,
+            "models.castle.limits.max_side is 4; it must be an integer of at least 8.",
+        ),
+        (
+            "max_side",
+            "max_sides",
+            6,
+            "limits.max_sides is not a known field (max_side, perhaps); models.castle.limits may have: min_side",
+        ),
+        ("compile = true", "compile = 1", 10, "models.castle.speed.compile is 1; it must be true or false."),
+        ("compile", "compiled", 10, "models.castle.speed.compiled is not a known field"),
+        ('description = "castles"\n', "", 3, "Missing required fields: models.castle.description."),
+        (
+            'description = "castles"',
+            'description = ""',
+            5,
+            'models.castle.description is ""; it must be a text that is not empty.',
+        ),
+        (
+            'id = "example/castle"',
+            'id = "x"\nmemory = "much"',
+            5,
+            "it must be one of auto, group_offload, model_offload",
+        ),
+        ('default = "castle"', 'defaults = "castle"', 1, "Missing required fields: default. Not known here: defaults."),
         (
             "height = 512",
             "height = 500",
             3,
-            "models.castle.defaults.height is 500; by its limits it must be a multiple",
+            "defaults.height is 500; by models.castle.limits it must be a multiple of 16 from 256 to 512.",
         ),
         ("max_side = 512", "drawn_side = 64", 3, "models.castle.limits.drawn_side is 64; it must be at least min_side"),
         ("models.castle", 'models."../castle"', 3, "the model key '../castle' must be"),
-        ("max_side", "max_sides", 6, "max_sequence_length (max_side, perhaps)."),
+        ("max_side = 512", "min_side = 4096", 3, "models.castle.limits.min_side is 4096; it must be at most max_side"),
+        ('id = "example/castle"', 'id = "x"\ndtype = "int8"', 5, "it must be one of bfloat16, float16, float32."),
+        ("compile = true", "first_block_cache = 0", 10, "it must be a number above 0 and at most 1."),
         (
             "limits = { max_side = 512 }",
             "limits = { max_side = 512, max_pixels = 200000 }",
             3,
-            "models.castle.defaults are 512x512; limits.max_pixels allows 200000 pixels.",
+            "models.castle.defaults.height is 512x512; by models.castle.limits it must be at most 200000 pixels.",
         ),
         (
             "limits = { max_side = 512 }",
             "limits = { max_side = 512, max_guidance_scale = 5 }",
             3,
-            "models.castle.defaults.guidance_scale is 7.5; limits.max_guidance_scale is 5.0: lower the one",
+            "models.castle.defaults.guidance_scale is 7.5; by models.castle.limits it must be a number from 0 to 5.",
         ),
     ],
 )
@@ -132,3 +155,26 @@ def test_entries_of_the_same_weights_share_what_is_pulled(tmp_path: Path) -> Non
 def test_a_missing_file_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="CYBERIMAGE_CATALOG"):
         Catalog.load(tmp_path / "models.toml", tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_is_read_over(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "models.toml"
+    path.write_text(GOOD.replace("castles", "château"), encoding=encoding)
+    assert Catalog.load(path, tmp_path).models["castle"].description == "château"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "cause"),
+    [("utf-16", "is UTF-16"), ("utf-16-le", "is UTF-16"), ("latin-1", "is not UTF-8: line 5 has the byte 0xe2")],
+)
+def test_another_encoding_is_named(tmp_path: Path, encoding: str, cause: str) -> None:
+    path = tmp_path / "models.toml"
+    path.write_text(GOOD.replace("castles", "château"), encoding=encoding)
+    with pytest.raises(CatalogError, match=cause):
+        Catalog.load(path, tmp_path)
+
+
+def test_a_model_that_the_catalog_does_not_have_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match=r"Model 'added' is not in the runner's catalog: restart the runner"):
+        load(tmp_path, GOOD).entry("added")

@@ -18,7 +18,7 @@ from core.errors import InvalidRequest
 from core.strict_json import SIZE_LIMIT, is_incomplete, parse_object
 from jobs.catalog import Catalog, ModelEntry
 from jobs.requests import RequestValidator
-from jobs.schema import Job
+from jobs.schema import Job, RequestSettings
 
 ORDER = "01890a5d-ac96-774b-bcce-b302099a8057"
 RELAXED = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -34,17 +34,7 @@ scalars = st.one_of(
 anything = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
 )
-SETTINGS = [
-    "num_images",
-    "num_inference_steps",
-    "guidance_scale",
-    "height",
-    "width",
-    "max_sequence_length",
-    "seed",
-    "callback_steps",
-    "callback",
-]
+SETTINGS = RequestSettings.__struct_fields__
 near_settings = st.dictionaries(st.sampled_from([*SETTINGS, "x"]), scalars | st.integers(0, 600), max_size=5)
 near_requests = st.fixed_dictionaries(
     {"model_id": st.just("tiny") | scalars, "prompt": st.just("a castle") | scalars},
@@ -112,7 +102,7 @@ def test_http_and_dropped_files_get_the_same_verdict(document: dict[str, Any], v
         ("9223372036854775807.0", 2**63 - 1),
     ],
 )
-def test_a_number_without_a_fraction_is_a_whole_one(
+def test_a_number_without_a_fraction_is_an_integer(
     written: str, expected: int | None, is_dropped: bool, validator: RequestValidator
 ) -> None:
     raw = f'{{"model_id": "tiny", "prompt": "x", "settings": {{"width": 64.0, "seed": {written}}}}}'
@@ -136,8 +126,8 @@ def test_any_other_number_is_no_seed(written: str, validator: RequestValidator) 
     [
         ({"num_images": 9}, "settings.num_images", "9", "1 to 8"),
         ({"num_images": 0}, "settings.num_images", "0", "1 to 8"),
-        ({"num_images": True}, "settings.num_images", "true", "whole number"),
-        ({"num_images": 1.5}, "settings.num_images", "1.5", "whole number"),
+        ({"num_images": True}, "settings.num_images", "true", "an integer"),
+        ({"num_images": 1.5}, "settings.num_images", "1.5", "an integer"),
         ({"num_inference_steps": 51}, "settings.num_inference_steps", "51", "1 to 50"),
         ({"guidance_scale": "high"}, "settings.guidance_scale", '"high"', "number"),
         ({"guidance_scale": -1}, "settings.guidance_scale", "-1", "0 to"),
@@ -211,7 +201,7 @@ def accept(validator: RequestValidator, **wanted: int) -> Job:
 def test_more_tokens_than_the_model_reads_are_accepted_with_a_warning(validator: RequestValidator) -> None:
     job = accept(validator, max_sequence_length=512)
     assert (job.settings["max_sequence_length"], job.effective_settings.max_sequence_length) == (512, 128)
-    assert job.warnings == ["settings.max_sequence_length is 512; tiny reads at most 128 tokens."]
+    assert job.warnings == ["settings.max_sequence_length is 512; tiny takes at most 128 tokens."]
     assert accept(validator, max_sequence_length=128).warnings == []
 
 
