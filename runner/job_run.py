@@ -66,10 +66,12 @@ class JobRun:
     def run(self) -> None:
         """Commit all images.
 
-        Raises StopRequested, CancelRequested, LostClaim, OSError from the storage, and what the engine raises.
+        Raises StopRequested, CancelRequested, LostClaim, UnknownModel, OSError from the storage, and what the engine
+        raises.
         """
         self._reporter.phase(Phase.PREPARING)
         self.check_interrupts()
+        self._context.catalog.entry(self._job.model_id)  # the API may have read a newer or an older catalog
         self._numbers = self._missing()
         if not self._numbers:
             return
@@ -171,7 +173,7 @@ class JobRun:
             job_id=job.id,
             order=job.order,
             model_id=job.model_id,
-            model_source=self._context.catalog.models[job.model_id].id,
+            model_source=self._context.catalog.entry(job.model_id).id,
             model_revision=made_with.revision,
             prompt=job.prompt,
             negative_prompt=drawn.negative_prompt,

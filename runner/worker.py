@@ -23,7 +23,7 @@ from core.settings import Settings
 from engine.contract import DeviceFault, DeviceUnavailable, Engine, ModelUnavailable, OutOfMemory, TooLarge
 from jobs.catalog import Catalog
 from jobs.claims import Claim, claim, retry_or_fail
-from jobs.errors import CorruptJob, LostClaim
+from jobs.errors import CorruptJob, LostClaim, UnknownModel
 from jobs.schema import Job, JobError
 from jobs.spool import Spool
 from runner.job_run import CancelRequested, JobRun, StopRequested, WorkerContext, fallback_level_of
@@ -172,7 +172,7 @@ def describe(error: Exception, job: Job, device: str, folders: Sequence[Path] = 
             return "job", JobError(type="out_of_memory", message=f"No room for {size}: {text}")
         case DeviceFault():
             return "device", JobError(type="device_error", message=f"The device failed: {text}")
-        case ModelUnavailable():
+        case ModelUnavailable() | UnknownModel():
             return "job", JobError(type="model_unavailable", message=text)
         case ValueError() | TypeError():
             return "job", JobError(type="invalid_settings", message=f"The model refused the request: {text}")

@@ -81,7 +81,7 @@ class LocalEngine:
 
     def entry(self, model: str) -> ModelEntry:
         """A model's entry in the catalog."""
-        return self._catalog.models[model]
+        return self._catalog.entry(model)
 
     @property
     def pipelines(self) -> Pipelines:

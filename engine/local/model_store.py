@@ -48,7 +48,7 @@ class ModelStore:
 
     def pull(self, key: str, token: str | None) -> Path:
         """Fetch what a model needs; an interrupted pull goes on where it stopped. Raises PullFailed."""
-        entry = self._catalog.models[key]
+        entry = self._catalog.entry(key)
         if entry.local:
             raise PullFailed(f"{key} is a local model ({entry.id}); there is nothing to pull.")
         target = self._catalog.path(key)
@@ -88,7 +88,7 @@ class ModelStore:
 
     def remove(self, key: str) -> int:
         """Remove a pulled model, also an unfinished pull; answers the bytes freed. Raises PullFailed."""
-        if self._catalog.models[key].local:
+        if self._catalog.entry(key).local:
             raise PullFailed(f"{key} is a local model; it was not pulled and is not removed.")
         target = self._catalog.path(key)
         if target.name != key:

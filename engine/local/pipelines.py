@@ -98,7 +98,7 @@ class Pipelines:
         self._raise_if_bad(model)
         if self._baseline is None:
             self._baseline = self._device.used_by_us()
-        entry = self._catalog.models[model]
+        entry = self._catalog.entry(model)
         started = time.monotonic()
         try:
             files = weights.inspect(self._catalog.path(model))
@@ -148,7 +148,7 @@ class Pipelines:
 
     def images_at_once(self, found: LoadedPipeline, pixels: int, wanted: int) -> int:
         """How many of the `wanted` pictures of a job are drawn together: what the catalog wants, if it fits."""
-        entry = self._catalog.models[found.model]
+        entry = self._catalog.entry(found.model)
         wanted = min(wanted, entry.speed.batch_size)
         if wanted <= 1 or found.fallback_level:
             return 1
@@ -157,7 +157,7 @@ class Pipelines:
 
     def what_fits(self, model: str, pixels: int, *, fallback_level: int, images: int) -> tuple[bool, int]:
         """After running out of memory: whether a plan needs less, and the side that should fit at best."""
-        entry = self._catalog.models[model]
+        entry = self._catalog.entry(model)
         width = loading.dtype_of(entry, self._device).itemsize
         need = need_of(weights.inspect(self._catalog.path(model)), width, pixels)
         available = self._available_memory(freed=sum(item.kept_bytes for item in self._loaded.values()))
@@ -196,7 +196,7 @@ class Pipelines:
         """Decode in tiles if this picture, unlike the one that the plan was made for, needs it."""
         if found.plan.placement is not Placement.RESIDENT or found.plan.vae_tiling:
             return
-        width = loading.dtype_of(self._catalog.models[found.model], self._device).itemsize
+        width = loading.dtype_of(self._catalog.entry(found.model), self._device).itemsize
         needed = pixels * memory_plan.BYTES_PER_PIXEL * width // 2
         reserve = memory_plan.GPU_RESERVE if self._device.is_cuda else memory_plan.HOST_RESERVE
         is_tiled = needed + reserve > self._device.memory()[0]

@@ -40,7 +40,7 @@ class ModelResource:
         return plans
 
     def _entry(self, key: str) -> dict[str, Any]:
-        entry = self._catalog.models[key]
+        entry = self._catalog.entry(key)
         return {
             "id": entry.id,
             "description": entry.description,
