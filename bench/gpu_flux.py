@@ -28,6 +28,7 @@ from typing import Any, Final
 import msgspec
 
 from jobs.catalog import Catalog, ModelEntry, Speed
+from jobs.schema import EffectiveSettings
 
 EX_UNAVAILABLE: Final = 69
 NEEDED_GB: Final = 40
@@ -163,11 +164,14 @@ def draw(name: str, shape: Shape, wanted_device: str, rounds: int) -> dict[str, 
     request = ImageRequest(
         prompt="a castle",
         negative_prompt=None,
-        num_inference_steps=shape.steps,
-        guidance_scale=3.5,
-        height=shape.side,
-        width=shape.side,
-        max_sequence_length=shape.sequence,
+        settings=EffectiveSettings(
+            num_inference_steps=shape.steps,
+            guidance_scale=3.5,
+            height=shape.side,
+            width=shape.side,
+            max_sequence_length=shape.sequence,
+            seed=0,
+        ),
         seeds=list(range(images)),
     )
 

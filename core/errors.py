@@ -19,6 +19,11 @@ class InvalidRequest(CyberImageError):
         self.message = message
         self.field = field
 
+    @property
+    def log_message(self) -> str:
+        """The message for the log, which must not show what somebody wants to see drawn."""
+        return f"its {self.field} cannot be used." if self.field in ("prompt", "negative_prompt") else self.message
+
 
 class StorageUnavailable(CyberImageError):
     """The disk refused a write, or less free space is left than the reserve; nothing was stored."""

@@ -40,6 +40,8 @@ class MadeWith:
     dtype: str
     #: The noise schedule, as its diffusers class is called without "Scheduler".
     scheduler: str | None
+    #: Options that tell schedules of one class apart (`use_karras_sigmas`), by their names in diffusers.
+    scheduler_options: dict[str, Any]
     #: Of the weights.
     revision: str | None
     #: What was changed to make it fit or fast; empty if nothing.
@@ -77,6 +79,9 @@ class Listener(Protocol):
 
     def drawing(self) -> None:
         """The first step begins."""
+
+    def warned(self, sentence: str) -> None:
+        """Something about the whole task is otherwise than asked, as words that the model does not read."""
 
     def step(self, index: int, step: int) -> None:
         """Step `step` (from 1) of the image of `seeds[index]` is done."""

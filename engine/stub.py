@@ -82,7 +82,13 @@ class StubEngine:
             duration_seconds=0.01,
             warnings=(),
             made_with=MadeWith(
-                device=self.device_name, dtype="none", scheduler=None, revision=None, plan=dict(_PLAN), versions={}
+                device=self.device_name,
+                dtype="none",
+                scheduler=None,
+                scheduler_options={},
+                revision=None,
+                plan=dict(_PLAN),
+                versions={},
             ),
         )
 

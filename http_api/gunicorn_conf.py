@@ -65,7 +65,7 @@ accesslog = None
 logconfig_dict: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "core.log.LineFormatter"}},
+    "formatters": {"line": {"()": "core.log.LineFormatter", "show_prompts": _chosen.log_prompts}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"level": loglevel.upper(), "handlers": ["stderr"]},
     "loggers": {"gunicorn.error": {"propagate": True}, "gunicorn.access": {"propagate": False}},

@@ -168,8 +168,9 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=False):
         return msgspec.structs.replace(self, **changes)
 
     def log_context(self) -> dict[str, Any]:
-        """Fields for structured logs."""
-        return {"job_id": self.id, "model_id": self.model_id, "attempt": self.attempts}
+        """Fields for structured logs; the prompts are shown only if the operator wants so (core/log.py)."""
+        context = {"job_id": self.id, "model_id": self.model_id, "attempt": self.attempts}
+        return context | {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
 
 
 class Phase(StrEnum):

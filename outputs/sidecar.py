@@ -32,6 +32,8 @@ class Sidecar(Struct, frozen=True, kw_only=True):
     requested_negative_prompt: str | None = None
     #: The noise schedule, as its diffusers class is called without "Scheduler".
     scheduler: str | None = None
+    #: Options that tell schedules of one class apart (`use_karras_sigmas`).
+    scheduler_options: dict[str, Any] = {}
     #: The job's effective settings; `seed` is the job's, see `seed` below for the image's own.
     settings: EffectiveSettings
     #: The seed that makes this image alone (with num_images 1).

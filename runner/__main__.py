@@ -40,7 +40,7 @@ def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
     """Run until asked to end; answers the exit status."""
     try:
         settings = Settings.from_environment()
-        log.configure(settings.log_level)
+        log.configure(settings.log_level, show_prompts=settings.log_prompts)
         catalog = Catalog.load(settings.catalog, settings.models)
         data = open_data(settings)
         data.spool.prepare(create_anyway=settings.create_data)

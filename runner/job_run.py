@@ -137,6 +137,11 @@ class JobRun:
         """The first image begins."""
         self._reporter.phase(Phase.GENERATING, self._numbers[0])
 
+    def warned(self, sentence: str) -> None:
+        """Show it with the job, and with each of its images."""
+        self._claim.warn(sentence)
+        self._job = self._claim.job
+
     def step(self, index: int, step: int) -> None:
         """Report it."""
         self._reporter.step(self._numbers[index], step)
@@ -179,6 +184,7 @@ class JobRun:
             negative_prompt=drawn.negative_prompt,
             requested_negative_prompt=job.negative_prompt,
             scheduler=made_with.scheduler,
+            scheduler_options=made_with.scheduler_options,
             settings=job.effective_settings,
             seed=drawn.seed,
             image_number=number,

@@ -217,7 +217,7 @@ def main(make_engine: EngineFactory = local_engine) -> None:
     channel = WorkerChannel(stop.request)
     signal.signal(signal.SIGTERM, lambda *_: channel.stop())
     settings = Settings.from_environment()
-    log.configure(settings.log_level)
+    log.configure(settings.log_level, show_prompts=settings.log_prompts)
     catalog = Catalog.load(settings.catalog, settings.models)
     data = open_data(settings)
     try:

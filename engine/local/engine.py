@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from typing import Final
 
+from msgspec import structs
 from PIL import ImageOps
 from PIL.Image import Image, Resampling
 from torch import Tensor
@@ -16,7 +17,14 @@ from torch import Tensor
 from engine.contract import DeviceFault, DrawnImage, DrawTask, Listener, MadeWith, OutOfMemory, TooLarge
 from engine.local import faults
 from engine.local.devices import Device
-from engine.local.generation import GeneratedImage, ImageRequest, generate, scheduler_name
+from engine.local.generation import (
+    GeneratedImage,
+    ImageRequest,
+    generate,
+    scheduler_name,
+    scheduler_options,
+    unread_words,
+)
 from engine.local.pipelines import LoadedPipeline, Pipelines, advice
 from engine.local.previews import Previews, TaskPreviews
 from jobs.catalog import Catalog, ModelEntry
@@ -112,6 +120,8 @@ class _Drawing:
         self._warm_up(loaded, at_once)
         self._listener.drawing()
         request, capabilities = self._request(), self._entry.capabilities
+        for sentence in unread_words(loaded.pipeline, request, capabilities):
+            self._listener.warned(sentence)
         for image in generate(loaded.pipeline, request, capabilities, self._on_step, batch_size=at_once):
             if self._previews is not None:
                 self._previews.after_picture(image.image)
@@ -135,7 +145,8 @@ class _Drawing:
             return
         self._listener.warming_up(loaded.model)
         request = self._request()
-        request = replace(request, num_inference_steps=_WARM_UP_STEPS, seeds=request.seeds[:at_once])
+        settings = structs.replace(request.settings, num_inference_steps=_WARM_UP_STEPS)
+        request = replace(request, settings=settings, seeds=request.seeds[:at_once])
         for _ in generate(loaded.pipeline, request, self._entry.capabilities, self._on_warm_up, batch_size=at_once):
             loaded.warmed_up.add(shape)
 
@@ -149,16 +160,12 @@ class _Drawing:
             self._previews.after_step(step, latents)
 
     def _request(self) -> ImageRequest:
-        task, settings = self._task, self._task.settings
+        task = self._task
         height, width = self._size
         return ImageRequest(
             prompt=task.prompt,
             negative_prompt=task.negative_prompt,
-            num_inference_steps=settings.num_inference_steps,
-            guidance_scale=settings.guidance_scale,
-            height=height,
-            width=width,
-            max_sequence_length=settings.max_sequence_length,
+            settings=structs.replace(task.settings, height=height, width=width),
             seeds=task.seeds,
         )
 
@@ -173,6 +180,7 @@ class _Drawing:
                 device=self._engine.device_name,
                 dtype=loaded.dtype,
                 scheduler=scheduler_name(loaded.pipeline),
+                scheduler_options=scheduler_options(loaded.pipeline),
                 revision=loaded.revision,
                 plan=loaded.describe(),
                 versions=_versions(),

@@ -15,11 +15,23 @@ from typing import Any, Final, Protocol
 import torch
 from PIL.Image import Image
 
+from engine.local import unread_words as unread
 from jobs.catalog import Capabilities
+from jobs.schema import EffectiveSettings
 
 #: Called after each step with the image's place in the request (from 0), the step (from 1) and the latents, if the
 #: pipeline shows them; raises to stop.
 OnStep = Callable[[int, int, torch.Tensor | None], None]
+
+#: Options of diffusers' schedulers of which other tools make different names.
+_SCHEDULER_OPTIONS: Final = (
+    "algorithm_type",
+    "solver_order",
+    "solver_type",
+    "use_karras_sigmas",
+    "use_exponential_sigmas",
+    "use_beta_sigmas",
+)
 
 
 class Pipeline(Protocol):
@@ -35,11 +47,8 @@ class ImageRequest:
 
     prompt: str
     negative_prompt: str | None
-    num_inference_steps: int
-    guidance_scale: float
-    height: int
-    width: int
-    max_sequence_length: int
+    #: In the size that the pipeline draws; `num_images` and `seed` have no meaning here.
+    settings: EffectiveSettings
     seeds: Sequence[int]
 
 
@@ -67,7 +76,7 @@ def generate(
         for first in range(0, len(request.seeds), batch_size):
             seeds = request.seeds[first : first + batch_size]
             started = time.monotonic()
-            images = _call(pipeline, arguments, seeds, first, on_step, request.num_inference_steps)
+            images = _call(pipeline, arguments, seeds, first, on_step, request.settings.num_inference_steps)
             duration = (time.monotonic() - started) / len(seeds)
             for seed, image in zip(seeds, images, strict=True):
                 yield GeneratedImage(
@@ -81,30 +90,46 @@ def generate(
 
 def call_arguments(pipeline: Pipeline, request: ImageRequest, capabilities: Capabilities) -> dict[str, Any]:
     """The arguments that this pipeline takes, by its own signature and the catalog's word."""
+    settings = request.settings
     wanted: dict[str, Any] = {
         "prompt": request.prompt,
-        "num_inference_steps": request.num_inference_steps,
-        "height": request.height,
-        "width": request.width,
-        "max_sequence_length": request.max_sequence_length,
+        "num_inference_steps": settings.num_inference_steps,
+        "height": settings.height,
+        "width": settings.width,
+        "max_sequence_length": settings.max_sequence_length,
         "output_type": "pil",
     }
     if capabilities.true_cfg:
         # Guidance by a second pass; without a negative prompt it is not done at all, hence the blank one.
-        wanted["true_cfg_scale"] = request.guidance_scale
+        wanted["true_cfg_scale"] = settings.guidance_scale
         wanted["negative_prompt"] = request.negative_prompt or " "
     else:
-        wanted["guidance_scale"] = request.guidance_scale
+        wanted["guidance_scale"] = settings.guidance_scale
         if capabilities.negative_prompt and request.negative_prompt:
             wanted["negative_prompt"] = request.negative_prompt
     accepted = inspect.signature(pipeline.__call__).parameters
     return {name: value for name, value in wanted.items() if name in accepted}
 
 
+def unread_words(pipeline: Pipeline, request: ImageRequest, capabilities: Capabilities) -> list[str]:
+    """Warnings about the ends of prompts that this pipeline does not read."""
+    arguments = call_arguments(pipeline, request, capabilities)
+    length = request.settings.max_sequence_length
+    named = (("prompt", request.prompt), ("negative prompt", _used_negative_prompt(arguments, request)))
+    found = (unread.warning(pipeline, name, text, length) for name, text in named)
+    return [sentence for sentence in found if sentence]
+
+
 def scheduler_name(pipeline: Any) -> str | None:
     """The noise schedule of a pipeline, without the word that all of them share."""
     scheduler = getattr(pipeline, "scheduler", None)
     return None if scheduler is None else type(scheduler).__name__.removesuffix("Scheduler")
+
+
+def scheduler_options(pipeline: Any) -> dict[str, Any]:
+    """What tells noise schedules of one class apart, where the scheduler has it."""
+    config = getattr(getattr(pipeline, "scheduler", None), "config", {})
+    return {name: config[name] for name in _SCHEDULER_OPTIONS if config.get(name)}
 
 
 def _used_negative_prompt(arguments: dict[str, Any], request: ImageRequest) -> str | None:
@@ -182,9 +207,10 @@ def _look_at(image: Image, request: ImageRequest) -> tuple[str, ...]:
     found = []
     if image.convert("L").getextrema() == (0, 0):
         found.append(BLACK_WARNING)
-    if image.size != (request.width, request.height):
+    wanted = request.settings.width, request.settings.height
+    if image.size != wanted:
         found.append(
-            f"The model makes {image.width}x{image.height} instead of {request.width}x{request.height}: "
+            f"The model makes {image.width}x{image.height} instead of {wanted[0]}x{wanted[1]}: "
             "limits.size_multiple of its catalog entry is too small."
         )
     return tuple(found)

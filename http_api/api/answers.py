@@ -148,6 +148,7 @@ class MetadataAnswer(_Answer, frozen=True, kw_only=True):
     negative_prompt: Annotated[str | None, Meta(description="As the model used it")]
     requested_negative_prompt: str | None
     scheduler: Annotated[str | None, Meta(description="The noise schedule")]
+    scheduler_options: Annotated[dict[str, Any], Meta(description="What tells schedules of one class apart")]
     settings: EffectiveSettings
     seed: Annotated[int, Meta(description="Makes this image alone")]
     image_number: int

@@ -251,7 +251,7 @@ class Adopter:
             self._postpone(drop, OSError(f"{error.message} It cannot be moved to rejected/ by a link"), result)
             return
         if taken:
-            logger.warning("Refused the dropped file %s: %s", ascii(drop.name), ascii(error.message))
+            logger.warning("Refused the dropped file %s: %s", ascii(drop.name), ascii(error.log_message))
             result.refused.append(shown_name(drop.name))
 
     def _quiet_left(self, drop: Drop) -> float:

@@ -46,6 +46,9 @@ class Listener:
     def drawing(self) -> None:
         self.told.append("drawing")
 
+    def warned(self, sentence: str) -> None:
+        self.told.append(("warned", sentence))
+
     def step(self, index: int, step: int) -> None:
         self.told.append((index, step))
 
