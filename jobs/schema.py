@@ -33,15 +33,16 @@ class State(StrEnum):
 FINAL_STATES: Final = (State.COMPLETED, State.FAILED, State.CANCELLED)
 
 
-# The settings of a picture. What requests, the catalog and stored jobs say of them is made from these. The titles are
-# the words that other tools know (outputs/png.py). Narrower limits may come from the model (jobs/limits.py).
-NumImages = Annotated[int, Meta(ge=1, le=MAX_IMAGES, title="Images", description="Images per job")]
-Steps = Annotated[int, Meta(ge=1, le=1000, title="Steps", description="Denoising steps; the model may allow fewer")]
-Guidance = Annotated[float, Meta(ge=0, le=100, title="CFG scale", description="How closely to follow the prompt")]
-Height = Annotated[int, Meta(ge=8, le=16384, title="Height", description="Image height in pixels")]
-Width = Annotated[int, Meta(ge=8, le=16384, title="Width", description="Image width in pixels")]
+# The settings of a picture, from which requests, the catalog and stored jobs are made. A `title` is the word that other
+# tools have for a setting, and gets it into a picture's line of parameters (outputs/a1111.py). Narrower limits may come
+# from the model (jobs/limits.py).
+NumImages = Annotated[int, Meta(ge=1, le=MAX_IMAGES, description="Images per job")]
+Steps = Annotated[int, Meta(ge=1, le=1000, description="Denoising steps; the model may allow fewer")]
+Guidance = Annotated[float, Meta(ge=0, le=100, description="How closely to follow the prompt")]
+Height = Annotated[int, Meta(ge=8, le=16384, description="Image height in pixels")]
+Width = Annotated[int, Meta(ge=8, le=16384, description="Image width in pixels")]
 SequenceLength = Annotated[
-    int, Meta(ge=1, le=512, title="Tokens", description="Tokens of the prompt that are read; the model may allow fewer")
+    int, Meta(ge=1, le=512, description="Tokens of the prompt that are read; the model may allow fewer")
 ]
 
 

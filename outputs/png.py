@@ -14,6 +14,7 @@ from msgspec import Struct
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from outputs.a1111 import parameters
 from outputs.sidecar import Sidecar
 
 COMPRESSION_LEVEL: Final = 1
@@ -28,26 +29,6 @@ def encode(image: Image.Image, about: Sidecar | None) -> bytes:
     info = None if about is None else _text_chunks(about)
     image.save(stream, format="PNG", compress_level=COMPRESSION_LEVEL, pnginfo=info)
     return stream.getvalue()
-
-
-def parameters(about: Sidecar) -> str:
-    """Prompt and settings in the form that Stable Diffusion tools have settled on."""
-    settings = about.settings
-    facts: dict[str, Any] = {
-        "Steps": settings.num_inference_steps,
-        "Sampler": about.scheduler,
-        "CFG scale": settings.guidance_scale,
-        "Seed": about.seed,
-        "Size": f"{about.width}x{about.height}",
-        "Model": about.model_id,
-        "Model source": about.model_source,
-        "Version": f"CyberImage {about.versions.get('cyberimage', '')}".strip(),
-    }
-    lines = [about.prompt]
-    if about.negative_prompt:
-        lines.append(f"Negative prompt: {about.negative_prompt}")
-    lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in facts.items() if value is not None))
-    return "\n".join(lines)
 
 
 def record(about: Sidecar) -> dict[str, Any]:
@@ -72,12 +53,6 @@ def _add(info: PngInfo, key: str, text: str) -> None:
         info.add_itxt(key, text)
     else:
         info.add_text(key, text)
-
-
-def _quoted(value: Any) -> str:
-    """A value; in quotes where a comma, colon or line break would end it."""
-    text = str(value)
-    return json.dumps(text, ensure_ascii=False) if any(mark in text for mark in ",:\n") else text
 
 
 class PngTexts(Struct, frozen=True):
