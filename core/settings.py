@@ -5,7 +5,6 @@ The README's table is made from the same fields (`python -m core.settings` print
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -13,9 +12,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from core import hosts
+from core import setting_types as types
 from core.errors import SettingsError
 
+#: So much of a value a sentence about it shows.
+_SHOWN: Final = 500
 _UNITS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -27,92 +28,20 @@ class RateLimit:
     seconds: int
 
 
-def _text(value: str) -> str:
-    return value
-
-
-def _host(value: str) -> str:
-    return hosts.split(value)[0] if value.startswith("[") else value
-
-
-def _secret(value: str) -> str:
-    return value
-
-
-def _path(value: str) -> Path:
-    return Path(value).expanduser()
-
-
-def _optional_path(value: str) -> Path | None:
-    return _path(value) if value else None
-
-
-def _boolean(value: str) -> bool:
-    words = {"on": True, "1": True, "true": True, "yes": True, "off": False, "0": False, "false": False, "no": False}
-    if value.lower() not in words:
-        raise ValueError("must be on or off")
-    return words[value.lower()]
-
-
-def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not (value.isascii() and value.isdigit()) or not minimum <= int(value) <= maximum:
-            raise ValueError(f"must be a whole number from {minimum} to {maximum}")
-        return int(value)
-
-    return parse
-
-
-def _seconds(minimum: float) -> Callable[[str], float]:
-    def parse(value: str) -> float:
-        if not re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII) or not minimum <= float(value) < math.inf:
-            raise ValueError(f"must be a number of seconds, at least {minimum:g}")
-        return float(value)
-
-    return parse
-
-
-def _delays(value: str) -> tuple[float, ...]:
-    parse = _seconds(0)
-    try:
-        return tuple(parse(part.strip()) for part in value.split(","))
-    except ValueError as error:
-        raise ValueError("must be numbers of seconds, each at least 0, separated by commas, like 0,30,120") from error
-
-
 def _rate(value: str) -> RateLimit | None:
-    if value == "off":
+    if value.strip() == "off":
         return None
-    match = re.fullmatch(r"([1-9]\d{0,6})/(second|minute|hour|day)", value, re.ASCII)
+    match = re.fullmatch(r"([1-9]\d{0,6})/(second|minute|hour|day)", value.strip(), re.ASCII)
     if not match:
         raise ValueError("must be like 10/hour (second, minute, hour or day), or off")
     return RateLimit(amount=int(match[1]), seconds=_UNITS[match[2]])
-
-
-def _words(value: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in value.split(",") if word.strip())
-
-
-def _choice(*options: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value.lower() not in options:
-            raise ValueError(f"must be one of {', '.join(options)}")
-        return value.lower()
-
-    return parse
-
-
-def _device(value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9]\d{0,2}))?", value.lower(), re.ASCII):
-        raise ValueError("must be auto, cpu, cuda or cuda:N (as cuda:0)")
-    return value.lower()
 
 
 def _setting(name: str, default: str, parse: Callable[[str], Any], about: str) -> Any:
     """A field read from the variable `name`; `default` is written as it would be in the environment."""
     return field(
         default_factory=lambda: parse(default),
-        repr=parse is not _secret,
+        repr=parse is not types.secret,
         metadata={"name": name, "default": default, "parse": parse, "about": about},
     )
 
@@ -121,18 +50,18 @@ def _setting(name: str, default: str, parse: Callable[[str], Any], about: str) -
 class Settings:
     """What the operator may choose. Both programs read the same variables."""
 
-    data: Path = _setting("CYBERIMAGE_DATA", "./var", _path, "The data directory: spool, outputs and indexes.")
+    data: Path = _setting("CYBERIMAGE_DATA", "./var", types.path, "The data directory: spool, outputs and indexes.")
     create_data: bool = _setting(
         "CYBERIMAGE_CREATE_DATA",
         "off",
-        _boolean,
+        types.boolean,
         "Make a data directory even where an empty folder (perhaps an unmounted volume) lies.",
     )
-    catalog: Path = _setting("CYBERIMAGE_CATALOG", "./models.toml", _path, "The model catalog.")
-    models: Path = _setting("CYBERIMAGE_MODELS", "./models", _path, "The folder that holds pulled model weights.")
-    host: str = _setting("CYBERIMAGE_HOST", "127.0.0.1", _host, "The address that the API binds.")
-    port: int = _setting("PORT", "5050", _integer(1, 65535), "The port of the API.")
-    web_workers: int = _setting("CYBERIMAGE_WEB_WORKERS", "2", _integer(1, 64), "gunicorn worker processes.")
+    catalog: Path = _setting("CYBERIMAGE_CATALOG", "./models.toml", types.path, "The model catalog.")
+    models: Path = _setting("CYBERIMAGE_MODELS", "./models", types.path, "The folder that holds pulled model weights.")
+    host: str = _setting("CYBERIMAGE_HOST", "127.0.0.1", types.host, "The address that the API binds.")
+    port: int = _setting("PORT", "5050", types.integer(1, 65535), "The port of the API.")
+    web_workers: int = _setting("CYBERIMAGE_WEB_WORKERS", "2", types.integer(1, 64), "gunicorn worker processes.")
     rate_limit: RateLimit | None = _setting(
         "CYBERIMAGE_RATE_LIMIT",
         "10/hour",
@@ -142,80 +71,95 @@ class Settings:
     trusted_proxies: int = _setting(
         "CYBERIMAGE_TRUSTED_PROXIES",
         "0",
-        _integer(0, 10),
+        types.integer(0, 10),
         "How many proxies of yours stand before the API; the client is then the nth address from the right "
         "of X-Forwarded-For.",
     )
     prompt_limit: int = _setting(
-        "CYBERIMAGE_PROMPT_LIMIT", "500", _integer(1, 20000), "The longest prompt and negative prompt, in characters."
+        "CYBERIMAGE_PROMPT_LIMIT",
+        "500",
+        types.integer(1, 20000),
+        "The longest prompt and negative prompt, in characters.",
     )
     api_keys: Path | None = _setting(
         "CYBERIMAGE_API_KEYS",
         "",
-        _optional_path,
+        types.optional_path,
         "File of hashed API keys (`python -m http_api.access NAME SCOPES` makes one); empty: no key is needed.",
     )
     allow_open: bool = _setting(
-        "CYBERIMAGE_ALLOW_OPEN", "off", _boolean, "Serve other machines although no key is needed."
+        "CYBERIMAGE_ALLOW_OPEN", "off", types.boolean, "Serve other machines although no key is needed."
     )
     allowed_hosts: tuple[str, ...] = _setting(
         "CYBERIMAGE_ALLOWED_HOSTS",
         "",
-        _words,
-        "The only host names to answer for, parted by commas. Empty: this machine's own names (localhost, 127.0.0.1, "
+        types.host_list,
+        "The only host names to answer for, comma-separated. Empty: this machine's own names (localhost, 127.0.0.1, "
         "::1) where the API binds such an address and CYBERIMAGE_TRUSTED_PROXIES is 0, else any.",
     )
     max_pending: int = _setting(
-        "CYBERIMAGE_MAX_PENDING", "10000", _integer(1, 10_000_000), "Pending jobs before the API answers 503."
+        "CYBERIMAGE_MAX_PENDING", "10000", types.integer(1, 10_000_000), "Pending jobs before the API answers 503."
     )
     reserve_megabytes: int = _setting(
-        "CYBERIMAGE_RESERVE_MB", "512", _integer(0, 1_000_000), "Free disk space (MiB) that is never used up."
+        "CYBERIMAGE_RESERVE_MB", "512", types.integer(0, 1_000_000), "Free disk space (MiB) that is never used up."
     )
     max_attempts: int = _setting(
-        "CYBERIMAGE_MAX_ATTEMPTS", "3", _integer(1, 100), "Starts of a job before a crashing job is given up."
+        "CYBERIMAGE_MAX_ATTEMPTS", "3", types.integer(1, 100), "Starts of a job before a crashing job is given up."
     )
     retry_delays: tuple[float, ...] = _setting(
-        "CYBERIMAGE_RETRY_DELAYS", "0,30,120", _delays, "Seconds before the second, third, ... attempt after a crash."
+        "CYBERIMAGE_RETRY_DELAYS",
+        "0,30,120",
+        types.delays,
+        "Seconds before the second, third, ... attempt after a crash.",
     )
-    device: str = _setting("CYBERIMAGE_DEVICE", "auto", _device, "`auto`, `cpu`, `cuda` or `cuda:N`.")
+    device: str = _setting("CYBERIMAGE_DEVICE", "auto", types.device, "`auto`, `cpu`, `cuda` or `cuda:N`.")
     idle_seconds: float = _setting(
-        "CYBERIMAGE_IDLE_SECONDS", "300", _seconds(0), "Idle time after which the worker exits and frees the device."
+        "CYBERIMAGE_IDLE_SECONDS",
+        "300",
+        types.seconds(0),
+        "Idle time after which the worker exits and frees the device.",
     )
     stall_seconds: float = _setting(
-        "CYBERIMAGE_STALL_SECONDS", "300", _seconds(1), "Time without a step after which a worker is killed."
+        "CYBERIMAGE_STALL_SECONDS", "300", types.seconds(1), "Time without a step after which a worker is killed."
     )
     load_seconds: float = _setting(
-        "CYBERIMAGE_LOAD_SECONDS", "1800", _seconds(1), "Time that loading a model may take."
+        "CYBERIMAGE_LOAD_SECONDS", "1800", types.seconds(1), "Time that loading a model may take."
     )
     scan_seconds: float = _setting(
-        "CYBERIMAGE_SCAN_SECONDS", "2", _seconds(0.05), "How often the spool is scanned, whatever events say."
+        "CYBERIMAGE_SCAN_SECONDS", "2", types.seconds(0.05), "How often the spool is scanned, whatever events say."
     )
     quiet_seconds: float = _setting(
-        "CYBERIMAGE_QUIET_SECONDS", "30", _seconds(0), "How long a broken drop must lie unchanged to be refused."
+        "CYBERIMAGE_QUIET_SECONDS", "30", types.seconds(0), "How long a broken drop must lie unchanged to be refused."
     )
-    watch: bool = _setting("CYBERIMAGE_WATCH", "on", _boolean, "Use file events; `off` relies on the scan alone.")
+    watch: bool = _setting("CYBERIMAGE_WATCH", "on", types.boolean, "Use file events; `off` relies on the scan alone.")
     look_ahead: int = _setting(
-        "CYBERIMAGE_LOOK_AHEAD", "0", _integer(0, 1000), "How many jobs may overtake an older one to keep a model warm."
+        "CYBERIMAGE_LOOK_AHEAD",
+        "0",
+        types.integer(0, 1000),
+        "How many jobs may overtake an older one to keep a model warm.",
     )
     previews: bool = _setting(
         "CYBERIMAGE_PREVIEWS",
         "on",
-        _boolean,
-        "Show how the image in hand looks so far; takes at most 2 % of the time of its steps.",
+        types.boolean,
+        "Show how the current image looks so far; takes at most 2 % of the time of its steps.",
     )
     embed_metadata: bool = _setting(
-        "CYBERIMAGE_EMBED_METADATA", "on", _boolean, "Write prompt and settings into the PNG."
+        "CYBERIMAGE_EMBED_METADATA", "on", types.boolean, "Write prompt and settings into the PNG."
     )
     log_level: str = _setting(
-        "CYBERIMAGE_LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"), "How much is logged."
+        "CYBERIMAGE_LOG_LEVEL", "info", types.choice("debug", "info", "warning", "error"), "How much is logged."
     )
-    log_prompts: bool = _setting("CYBERIMAGE_LOG_PROMPTS", "off", _boolean, "Whether prompts appear in logs.")
+    log_prompts: bool = _setting("CYBERIMAGE_LOG_PROMPTS", "off", types.boolean, "Whether prompts appear in logs.")
     openai_endpoint: str = _setting(
-        "OPENAI_ENDPOINT", "", _text, "Base URL of an OpenAI-compatible server for /enrich; empty: built-in enricher."
+        "OPENAI_ENDPOINT",
+        "",
+        types.base_url,
+        "Base URL of an OpenAI-compatible server for /enrich; empty: built-in enricher.",
     )
-    openai_api_key: str = _setting("OPENAI_API_KEY", "", _secret, "Its key; may be empty for a local server.")
-    openai_model: str = _setting("OPENAI_MODEL", "", _text, "Its model.")
-    openai_timeout: float = _setting("OPENAI_TIMEOUT", "15", _seconds(0.1), "Seconds to wait for its answer.")
+    openai_api_key: str = _setting("OPENAI_API_KEY", "", types.secret, "Its key; may be empty for a local server.")
+    openai_model: str = _setting("OPENAI_MODEL", "", types.text, "Its model.")
+    openai_timeout: float = _setting("OPENAI_TIMEOUT", "15", types.seconds(0.1), "Seconds to wait for its answer.")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -230,10 +174,13 @@ class Settings:
 
 
 def _parse(metadata: Mapping[str, Any], value: str) -> Any:
+    """The value of a setting; empty is the default where that is empty as well, as in `NAME=` of an env file."""
     try:
-        return metadata["parse"](value.strip())
+        types.check_text(value)
+        return metadata["parse"](value if value.strip() or metadata["default"] else "")
     except ValueError as error:
-        shown = "(a secret)" if metadata["parse"] is _secret else repr(value)
+        is_secret = metadata["parse"] is types.secret or isinstance(error, types.Unshowable)
+        shown = "(a secret)" if is_secret else repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}...")
         raise SettingsError(f"{metadata['name']} is {shown}; it {error}.") from error
 
 

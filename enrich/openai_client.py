@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from core.errors import SettingsError
+from core.setting_types import base_url
 from enrich.answers import UnusableAnswer, prompt_in
 from enrich.enrichment import Enricher, Enrichment, check_request
 from enrich.styles import load_styles
@@ -155,18 +156,12 @@ def _trusted_authorities() -> ssl.SSLContext:
 def chat_completions_url(endpoint: str) -> str:
     """The address to post to, for a base URL with or without /v1, a final slash, or /chat/completions.
 
-    Raises SettingsError if `endpoint` is no http or https URL, or holds more than host, port and path. Such parts
-    (a password, a query) often are secrets, and addresses appear in logs.
+    Raises SettingsError if `endpoint` is no such URL. It is not shown, since it may hold a password.
     """
     try:
-        parts = urlsplit(endpoint.strip())
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise SettingsError("OPENAI_ENDPOINT is not an http or https URL; write one such as http://127.0.0.1:11434/v1.")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise SettingsError("OPENAI_ENDPOINT may hold only host, port and path; a key belongs into OPENAI_API_KEY.")
+        parts = urlsplit(base_url(endpoint.strip() or "no URL"))
+    except ValueError as error:
+        raise SettingsError(f"OPENAI_ENDPOINT cannot be used; it {error}.") from error
     path = parts.path.rstrip("/").removesuffix("/chat/completions")
     if not any(_API_VERSION.fullmatch(segment) for segment in path.split("/")):
         path += "/v1"

@@ -57,5 +57,5 @@ def refuse(server: socket.socket, asked: list[bytes]) -> None:
 
 
 def test_a_wrong_setting_is_named() -> None:
-    assert probe({"PORT": "http"}) == (1, "PORT is 'http'; it must be a whole number from 1 to 65535.\n")
+    assert probe({"PORT": "http"}) == (1, "PORT is 'http'; it must be an integer from 1 to 65535.\n")
     assert probe({"PORT": str(free_port())})[0] == 1
