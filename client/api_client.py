@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 from uuid import uuid4
 
 import httpx
@@ -26,6 +26,7 @@ from client.results import (
     Reset,
     Submission,
 )
+from client.settings import PictureSettings, as_sent
 from client.transport import Result, Transport, segment
 
 DEFAULT_URL: Final = "http://127.0.0.1:5050"
@@ -73,29 +74,14 @@ class CyberImageClient:
         *,
         model: str | None = None,
         negative_prompt: str | None = None,
-        num_images: int | None = None,
-        steps: int | None = None,
-        guidance_scale: float | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        max_sequence_length: int | None = None,
-        seed: int | None = None,
         idempotency_key: str | None = None,
+        **settings: Unpack[PictureSettings],
     ) -> Submission:
         """Submit a job; what is None is chosen by the server (the model: its default one)."""
-        settings = {
-            "num_images": num_images,
-            "num_inference_steps": steps,
-            "guidance_scale": guidance_scale,
-            "width": width,
-            "height": height,
-            "max_sequence_length": max_sequence_length,
-            "seed": seed,
-        }
         request: dict[str, Any] = {
             "model_id": model if model is not None else self.models().default,
             "prompt": prompt,
-            "settings": {name: value for name, value in settings.items() if value is not None},
+            "settings": as_sent(settings),
         }
         if negative_prompt is not None:
             request["negative_prompt"] = negative_prompt

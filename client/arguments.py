@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from client.settings import options
+
 _EPILOG: Final = """\
 environment:
   CYBERIMAGE_URL      the server (default http://127.0.0.1:5050)
@@ -75,13 +77,9 @@ def _add_making(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_output(generate)
     generate.add_argument("-m", "--model", help="a model of `cyberimage models`; default: the server's")
     generate.add_argument("-n", "--negative", metavar="TEXT", help="what to avoid")
-    generate.add_argument("--steps", type=int, metavar="N", help="denoising steps")
-    generate.add_argument("--guidance", type=float, metavar="G", help="how closely to follow the prompt")
+    for name, kind, option in options():
+        generate.add_argument(option.flag, dest=name, type=kind, metavar=option.metavar, help=option.about)
     generate.add_argument("--size", type=_size, metavar="WxH", help="width and height in pixels, as 512x768")
-    generate.add_argument("--width", type=int, metavar="PIXELS")
-    generate.add_argument("--height", type=int, metavar="PIXELS")
-    generate.add_argument("--images", type=int, metavar="N", help="how many pictures (1)")
-    generate.add_argument("--seed", type=int, metavar="N", help="the same seed makes the same picture again")
     generate.add_argument("--enrich", metavar="STYLE", help="let the server add words in this style first")
     generate.add_argument("--no-wait", action="store_true", help="print the job's id and leave")
     submit = _command(commands, "submit", "Submit a job from a JSON file.")

@@ -71,8 +71,8 @@ def _parse(words: Sequence[str] | None) -> Namespace:
     args = parser.parse_args(words)
     if args.command == "generate" and args.size and (args.width or args.height):
         parser.error("give --size, or --width and --height, not both")
-    if args.command == "generate" and args.images is not None and args.images < 1:
-        parser.error(f"--images is {args.images}; it must be at least 1")
+    if args.command == "generate" and args.num_images is not None and args.num_images < 1:
+        parser.error(f"--images is {args.num_images}; it must be at least 1")
     return args
 
 

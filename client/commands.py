@@ -6,13 +6,14 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from client import terminal
 from client.api_client import CyberImageClient
 from client.errors import ClientError, NotFound
 from client.output_files import Output
 from client.results import JobImage, JobStatus, Submission
+from client.settings import NAMES, PictureSettings
 
 Command = Callable[[CyberImageClient, Namespace], None]
 
@@ -21,22 +22,16 @@ def generate(client: CyberImageClient, args: Namespace) -> None:
     """Draw pictures, and save them unless told not to wait."""
     output = _output(args)
     if not args.no_wait:
-        output.check(args.images or 1)
+        output.check(args.num_images or 1)
     prompt = args.prompt
     if args.enrich is not None:
         prompt = client.enrich(prompt, args.enrich).enriched_prompt
         _note(args, f"prompt: {prompt}")
-    width, height = args.size or (args.width, args.height)
+    settings: dict[str, Any] = {name: getattr(args, name) for name in NAMES}
+    if args.size:
+        settings["width"], settings["height"] = args.size
     accepted = client.generate(
-        prompt,
-        model=args.model,
-        negative_prompt=args.negative,
-        num_images=args.images,
-        steps=args.steps,
-        guidance_scale=args.guidance,
-        width=width,
-        height=height,
-        seed=args.seed,
+        prompt, model=args.model, negative_prompt=args.negative, **cast("PictureSettings", settings)
     )
     _accepted(client, args, accepted, wait=not args.no_wait)
 

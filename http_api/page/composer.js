@@ -1,10 +1,11 @@
 // The form: model defaults and limits, enrichment, submission, errors at the field that they concern.
 import * as api from "./api.js";
 import { announce, byId, element, seconds, show } from "./dom.js";
+import { SETTINGS } from "./settings.js";
 
 const STYLES = ["cyberpunk", "anime", "realistic", "fantasy", "sci-fi", "enhance"];
 const EXAMPLES = ["a red house and a green tree at sunset", "a white boat on the sea at night", "a castle on a hill"];
-const NUMBERS = ["num_images", "num_inference_steps", "width", "height", "guidance_scale"];
+const NUMBERS = SETTINGS.map((setting) => setting.name);
 const ERROR_PLACES = { prompt: "prompt", negative_prompt: "negative", model_id: "model" };
 let catalog = { models: {}, default: "" };
 let isSending = false;
@@ -12,6 +13,7 @@ let ownWords = ""; // as they were before the enriched ones took their place
 let carried = {}; // settings of a picture that have no field here, but are needed to make it again
 
 export function startComposer(onSubmitted) {
+  byId("settings-grid").prepend(...SETTINGS.map(settingField));
   byId("style").append(...STYLES.map((style) => element("option", { value: style, textContent: style })));
   byId("examples").append(...EXAMPLES.map(example));
   byId("model").addEventListener("change", () => useModel(byId("model").value));
@@ -27,6 +29,12 @@ export function startComposer(onSubmitted) {
   byId("proposal-drop").addEventListener("click", () => { byId("proposal").hidden = true; byId("prompt").focus(); });
   byId("enrich-undo").addEventListener("click", undoEnrich);
   byId("form").addEventListener("submit", (event) => { event.preventDefault(); submit(onSubmitted); });
+}
+
+function settingField({ name, label, step }) {
+  const inputMode = Number.isInteger(step) || typeof step === "string" ? "numeric" : "decimal";
+  return element("div", { className: "field" },
+    element("label", { htmlFor: name, textContent: label }), element("input", { id: name, type: "number", inputMode }));
 }
 
 function example(words) {
@@ -59,11 +67,10 @@ function useModel(key) {
   const { defaults = {}, limits = {}, capabilities = {} } = entry;
   for (const name of NUMBERS) byId(name).value = defaults[name] ?? "";
   byId("seed").value = "";
-  for (const side of ["width", "height"]) {
-    Object.assign(byId(side), { min: limits.min_side ?? 8, max: limits.max_side ?? 4096, step: limits.size_multiple ?? 8 });
+  const bound = (it) => typeof it === "string" ? limits[it] ?? "" : it;
+  for (const { name, min, max, step } of SETTINGS) {
+    Object.assign(byId(name), { min: bound(min), max: bound(max), step: bound(step) });
   }
-  byId("num_inference_steps").max = limits.max_steps ?? 1000;
-  byId("guidance_scale").max = limits.max_guidance_scale ?? 100;
   show(byId("limits"), limits.max_side && `Sides: multiples of ${limits.size_multiple} from ${limits.min_side} to ${limits.max_side}.`);
   const ignores = capabilities.negative_prompt === false;
   byId("negative").disabled = ignores;

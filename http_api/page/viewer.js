@@ -4,6 +4,7 @@ import { fillFrom } from "./composer.js";
 import { announce, byId, element, makeCloseable, show } from "./dom.js";
 import { removeTile } from "./gallery.js";
 import { save, showPicture } from "./picture.js";
+import { SETTINGS } from "./settings.js";
 
 let current = null;
 
@@ -69,8 +70,7 @@ function facts(metadata) {
     Model: metadata.model_id,
     "Left out": metadata.negative_prompt,
     Size: settings.width && `${settings.width} × ${settings.height}`,
-    Steps: settings.num_inference_steps,
-    Guidance: settings.guidance_scale,
+    ...Object.fromEntries(SETTINGS.filter((setting) => setting.isFact).map(({ name, label }) => [label, settings[name]])),
     Seed: metadata.seed,
     Image: `${metadata.image_number} of ${metadata.total_images}`,
     Made: metadata.generation_time && new Date(metadata.generation_time * 1000).toLocaleString(),
