@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import selectors
 import struct
 import subprocess
 import sys
@@ -155,7 +156,7 @@ def _claimer(kind: str, folder: Path) -> Iterator[tuple[int, _Claims]]:
 
 def _run(data: Path, worker: str) -> None:
     """The real supervisor, with the worker below."""
-    from runner.__main__ import _listen_for_signals
+    from runner.__main__ import _listen_for_signals, make_slots
     from runner.job_source import JobSource
     from runner.status_board import StatusBoard
     from runner.supervisor import Supervisor
@@ -173,8 +174,10 @@ def _run(data: Path, worker: str) -> None:
     with (data / "claims").open("w", encoding="utf-8") as claims:
         claims.write("ready\n")
         claims.flush()
-        board = StatusBoard(spool, catalog, "none")
-        Supervisor(settings, source, board, wake, lambda: len(requests), command).run()
+        selector = selectors.DefaultSelector()
+        slots, strays = make_slots(settings, spool.layout, selector, command)
+        board = StatusBoard(spool.layout, catalog, slots, strays)
+        Supervisor(slots, source, board, strays, wake, selector, lambda: len(requests)).run()
 
 
 def _work(data: Path, spool: Spool) -> None:

@@ -144,8 +144,8 @@ def _claim_seconds(context: Context, depth: int) -> float:
 
     def run() -> None:
         for _ in range(amount):
-            job_id = queue.pop()
-            held = claim(generator.spool, job_id) if job_id else None
+            job = queue.pop()
+            held = claim(generator.spool, job.id) if job else None
             if held is None:
                 raise RuntimeError("a pending job could not be claimed")
             taken.append(held.job.id)
@@ -168,7 +168,8 @@ def _heap_seconds(context: Context, depth: int) -> float:
 
     def run() -> None:
         for _ in range(200):
-            job_id = queue.pop() or ""
+            job = queue.pop()
+            job_id = job.id if job else ""
             with lock:
                 os.rename(generator.spool.path(State.PENDING, job_id), generator.spool.path(State.PROCESSING, job_id))
             taken.append(job_id)

@@ -180,9 +180,21 @@ def choice(*options: str) -> Callable[[str], str]:
     return parse
 
 
-def device(value: str) -> str:
-    """What torch calls a device, or `auto`."""
-    name = value.strip().lower()
-    if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9]\d{0,2}))?", name, re.ASCII):
-        raise ValueError("must be auto, cpu, cuda or cuda:N (as cuda:0)")
-    return name
+def device_key(device: str) -> str:
+    """One name for each device that a setting can name, as it stands in file names: `cuda` is `cuda:0`.
+
+    `auto` stays `auto`: only a worker finds out which device that is.
+    """
+    return "cuda:0" if device == "cuda" else device
+
+
+def devices(value: str) -> tuple[str, ...]:
+    """What torch calls a device, or several, comma-separated; or `auto`."""
+    names = tuple(name.strip() for name in value.lower().split(","))
+    if not all(re.fullmatch(r"auto|cpu|cuda(:(0|[1-9]\d{0,2}))?", name, re.ASCII) for name in names):
+        raise ValueError("must be auto, cpu, cuda or cuda:N (as cuda:0), or several devices (as cuda:0,cuda:1)")
+    if len({device_key(name) for name in names}) < len(names):
+        raise ValueError("must name each device once, since each has one worker")
+    if "auto" in names and len(names) > 1:
+        raise ValueError("must name each device where there are several, since auto may be any of them")
+    return names

@@ -112,7 +112,12 @@ class Settings:
         types.delays,
         "Seconds before the second, third, ... attempt after a crash.",
     )
-    device: str = _setting("CYBERIMAGE_DEVICE", "auto", types.device, "`auto`, `cpu`, `cuda` or `cuda:N`.")
+    devices: tuple[str, ...] = _setting(
+        "CYBERIMAGE_DEVICE",
+        "auto",
+        types.devices,
+        "`auto`, `cpu`, `cuda` or `cuda:N`; or several, comma-separated (`cuda:0,cuda:1`), each with a worker.",
+    )
     idle_seconds: float = _setting(
         "CYBERIMAGE_IDLE_SECONDS",
         "300",

@@ -6,12 +6,20 @@ import heapq
 import logging
 import time
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from jobs.errors import CorruptJob
 from jobs.schema import Job, State
 from jobs.spool import Spool
 
 logger = logging.getLogger(__name__)
+
+
+class PendingJob(NamedTuple):
+    """A job whose turn it is."""
+
+    id: str
+    model: str
 
 
 class PendingQueue:
@@ -52,8 +60,8 @@ class PendingQueue:
             self._rebuild(present)
         self._known = present
 
-    def pop(self, warm: Collection[str] = (), look_ahead: int = 0) -> str | None:
-        """The id of the job to run now, taken out; None if there is none.
+    def pop(self, warm: Collection[str] = (), look_ahead: int = 0) -> PendingJob | None:
+        """The job to run now, taken out; None if there is none.
 
         That is the oldest one. With `look_ahead` it is the oldest of a model in `warm`, as long as no job is
         overtaken by more than so many younger ones in all.
@@ -66,7 +74,7 @@ class PendingQueue:
         chosen = self._preferred(tops, oldest, warm, look_ahead) if look_ahead else oldest
         _, job_id = heapq.heappop(self._heaps[chosen])
         self._known.discard(job_id)
-        return job_id
+        return PendingJob(job_id, chosen)
 
     def _top(self, model: str) -> tuple[str, str] | None:
         """The oldest job of a model that is still pending."""

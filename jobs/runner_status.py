@@ -1,12 +1,14 @@
-"""`runner.<device>.json`: what the runner of a device is doing, for everybody who wants to show it.
+"""`runner.<device>.json`: what a runner's workers are doing, for everybody who wants to show it.
 
-Several runners, each with its own device, may work on one data directory; each has its own file. It is
-written whole by the runner's supervisor at every change and at least every `HEARTBEAT_SECONDS`; never
-synced. Whether a runner lives is not read from here but from its lock, which no clock can spoil.
+Several runners, each with its own devices, may work on one data directory; each has its own file, named by
+its first device. It is written whole by the runner's supervisor at every change and at least every
+`HEARTBEAT_SECONDS`; never synced. Whether a runner lives is not read from here but from its locks, one for
+each device, which no clock can spoil.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
@@ -38,8 +40,43 @@ class RunnerState(StrEnum):
     STOPPED = "stopped"
 
 
+class WorkerMark(Struct, frozen=True, kw_only=True):
+    """Names one worker process for good, also after its pid is used again."""
+
+    #: The device that it was started for.
+    device: str
+    pid: int
+    #: When it began, in clock ticks since boot.
+    start_ticks: int
+
+
+class WorkerStatus(Struct, frozen=True, kw_only=True):
+    """One of a runner's workers, or the place where one may be started."""
+
+    #: The device that it is set to use: `auto`, `cpu`, `cuda:0`, ...
+    slot: str
+    state: RunnerState
+    #: A sentence, where the state needs one.
+    message: str | None = None
+    #: The device that it has found: `cpu`, `cuda:0`, ...; None until a worker has found out.
+    device: str | None = None
+    device_name: str | None = None
+    #: Its process; None where there is none now.
+    pid: int | None = None
+    start_ticks: int | None = None
+    job_id: str | None = None
+    loaded_models: list[str] = []
+    plans: dict[str, dict[str, Any]] = {}
+    step_seconds: dict[str, float] = {}
+    load_seconds: dict[str, float] = {}
+
+
 class RunnerStatus(Struct, frozen=True, kw_only=True):
-    """One look at a runner. Times are RFC 3339 in UTC, durations seconds."""
+    """One look at a runner. Times are RFC 3339 in UTC, durations seconds.
+
+    What is said of a worker (state, message, device, job, models, times) is said of the busiest one, for
+    readers that know of one only; `workers` holds all.
+    """
 
     schema: Literal[1] = 1
     pid: int
@@ -50,7 +87,7 @@ class RunnerStatus(Struct, frozen=True, kw_only=True):
     device: str | None = None
     device_name: str | None = None
     worker_pid: int | None = None
-    #: When the worker process began, in clock ticks since boot: with the pid it names one process for ever.
+    #: When the worker process began, in clock ticks since boot: with the pid it names one process for good.
     worker_start_ticks: int | None = None
     job_id: str | None = None
     #: The models whose pipelines are in memory, the last used last.
@@ -63,26 +100,63 @@ class RunnerStatus(Struct, frozen=True, kw_only=True):
     step_seconds: dict[str, float] = {}
     #: Time that the last load took, by model.
     load_seconds: dict[str, float] = {}
+    workers: list[WorkerStatus] = []
+    #: Workers of earlier runners that still lived at the last look; the runner ends those that hang.
+    orphans: list[WorkerMark] = []
     started_at: str
     updated_at: str
 
+    def showing(self, worker: WorkerStatus) -> RunnerStatus:
+        """The same runner with this one of its workers in front."""
+        return msgspec.structs.replace(
+            self,
+            state=worker.state,
+            message=worker.message,
+            device=worker.device,
+            device_name=worker.device_name,
+            worker_pid=worker.pid,
+            worker_start_ticks=worker.start_ticks,
+            job_id=worker.job_id,
+            loaded_models=worker.loaded_models,
+            plans=worker.plans,
+            step_seconds=worker.step_seconds,
+            load_seconds=worker.load_seconds,
+        )
+
+    def worker_marks(self, device: str) -> list[WorkerMark]:
+        """Every worker process that it knows of; `device` is the runner's, for what has none of its own."""
+        marks = [_mark(worker.slot, worker.pid, worker.start_ticks) for worker in self.workers]
+        marks += [_mark(device, self.worker_pid, self.worker_start_ticks)] if not self.workers else []
+        return [*(mark for mark in marks if mark is not None), *self.orphans]
+
+
+def _mark(device: str, pid: int | None, ticks: int | None) -> WorkerMark | None:
+    return None if pid is None or ticks is None else WorkerMark(device=device, pid=pid, start_ticks=ticks)
+
 
 class Runner(NamedTuple):
-    """The runner of one device, as its lock and its status file show it."""
+    """The runner of one device, as its lock and its status file show it. A process may be the runner of several."""
 
     device: str
     is_alive: bool
-    #: Its last word, also of one that was killed; None if there is none that can be read.
+    #: Its last word, also of one that was killed, with the worker of this device in front; None if there is
+    #: none that can be read.
     status: RunnerStatus | None
 
 
 def write(layout: Layout, status: RunnerStatus, device: str) -> None:
-    """Replace the status file of the runner for `device`; raises OSError."""
+    """Replace the status file of the runner whose first device is `device`; raises OSError.
+
+    Files that earlier runners left for its other devices go: what they say is over.
+    """
     files.replace(layout.runner_status(device), encode(status), layout.temporary, durable=False, name="runner_status")
+    for worker in status.workers:
+        if worker.slot != device:
+            layout.runner_status(worker.slot).unlink(missing_ok=True)
 
 
 def read(layout: Layout, device: str) -> RunnerStatus | None:
-    """The last status that a runner for `device` wrote; None if there is none that can be read."""
+    """The last status that the runner whose first device is `device` wrote; None if there is none to be read."""
     try:
         return msgspec.json.decode(files.read(layout.runner_status(device)), type=RunnerStatus)
     except (OSError, ValueError):
@@ -90,10 +164,36 @@ def read(layout: Layout, device: str) -> RunnerStatus | None:
 
 
 def read_all(layout: Layout) -> list[Runner]:
-    """Every runner that lives or has left a status file, sorted by device."""
+    """The runner of every device that has one or had one, sorted by device."""
     locked, known = layout.runners()
     living = {device for device in locked if is_locked(layout.runner_lock(device))}
-    return [Runner(device, device in living, read(layout, device)) for device in sorted(living | known)]
+    statuses = {device: read(layout, device) for device in known}
+    found = dict.fromkeys(living, None) | statuses
+    # What is trusted most comes last: a living runner's word before that of a dead one, and a device's own file
+    # before that of another, since who has several devices removes the files of all but the first.
+    for device in sorted(known, key=living.__contains__):
+        found |= _by_device(statuses[device])
+    for device in known:
+        found[device] = _by_device(statuses[device]).get(device, statuses[device])
+    return [Runner(device, device in living, found[device]) for device in sorted(found)]
+
+
+def _by_device(status: RunnerStatus | None) -> dict[str, RunnerStatus]:
+    """A runner's status for each of its devices."""
+    return {worker.slot: status.showing(worker) for worker in status.workers} if status else {}
+
+
+def left_behind(layout: Layout, own: Collection[str]) -> list[WorkerMark]:
+    """The worker processes that runners which have ended knew of last; some may still live.
+
+    `own` are devices whose runner the caller is: what their files say was said by an earlier one.
+    """
+    marks: dict[tuple[int, int], WorkerMark] = {}
+    for device in sorted(layout.runners()[1]):
+        status = read(layout, device)
+        if status is not None and (device in own or not is_locked(layout.runner_lock(device))):
+            marks |= {(mark.pid, mark.start_ticks): mark for mark in status.worker_marks(device)}
+    return list(marks.values())
 
 
 def read_living(layout: Layout) -> list[Runner]:

@@ -1,17 +1,20 @@
-"""`python -m runner`: the runner of one device. Ends on SIGTERM or SIGINT, with its job back in `pending`."""
+"""`python -m runner`: a worker for each device. Ends on SIGTERM or SIGINT, with its jobs back in `pending`."""
 
 from __future__ import annotations
 
 import logging
+import os
+import selectors
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from core import files, log
 from core.errors import DataDirectoryError, SettingsError
 from core.layout import Layout
 from core.locks import ExclusiveLock
+from core.setting_types import device_key
 from core.settings import Settings
 from jobs import claims, runner_status
 from jobs.catalog import Catalog
@@ -20,10 +23,12 @@ from jobs.errors import CatalogError
 from jobs.requests import RequestValidator
 from jobs.spool import Spool
 from runner.job_source import JobSource
+from runner.orphan import Orphans
 from runner.status_board import StatusBoard
 from runner.supervisor import Supervisor
 from runner.wake import WakePipe
-from runner.worker_process import WORKER_COMMAND
+from runner.worker_process import WORKER_COMMAND, WorkerProcess, worker_environment
+from runner.worker_slot import WorkerSlot
 from service.data import Data, open_data
 
 logger = logging.getLogger(__name__)
@@ -47,31 +52,29 @@ def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
     except (SettingsError, CatalogError, DataDirectoryError) as error:
         sys.stderr.write(f"{error}\n")
         return EX_CONFIG
-    device = _device_key(settings.device)
-    lock = ExclusiveLock(data.layout.runner_lock(device))
-    if not lock.acquire(timeout=0.5):
-        sys.stderr.write(f"{_already_running(settings, device)}\n")
-        return EX_TEMPFAIL
+    locks: list[ExclusiveLock] = []
     try:
+        for device in sorted(map(device_key, settings.devices)):  # sorted, so that two runners do not refuse each other
+            locks.append(ExclusiveLock(data.layout.runner_lock(device)))
+            if not locks[-1].acquire(timeout=0.5):
+                sys.stderr.write(f"{_already_running(data.layout, device)}\n")
+                return EX_TEMPFAIL
         _sweep(data)
         refusal = _supervise(settings, catalog, data.spool, worker_command)
     finally:
-        lock.release()
+        for lock in locks:
+            lock.release()
     if refusal is not None:
         sys.stderr.write(f"{refusal}\n")
         return EX_CONFIG
     return 0
 
 
-def _device_key(device: str) -> str:
-    """One name for each device, without asking torch: `auto` is the first GPU, or what stands for it."""
-    return "cuda:0" if device in ("auto", "cuda") else device
-
-
-def _already_running(settings: Settings, device: str) -> str:
-    status = runner_status.read(Layout(settings.data), device)
+def _already_running(layout: Layout, device: str) -> str:
+    statuses = {runner.device: runner.status for runner in runner_status.read_living(layout)}
+    status = statuses.get(device)
     holder = f"process {status.pid}" if status else "another process"
-    return f"A runner for this device already works on {settings.data}: {holder}."
+    return f"A runner for {device} already works on {layout.data}: {holder}."
 
 
 def _sweep(data: Data) -> None:
@@ -89,9 +92,32 @@ def _supervise(settings: Settings, catalog: Catalog, spool: Spool, worker_comman
     requests = _listen_for_signals(wake)
     validator = RequestValidator(catalog, settings.prompt_limit)
     adopter = Adopter(spool, validator, settings.quiet_seconds)
-    board = StatusBoard(spool, catalog, _device_key(settings.device))
+    selector = selectors.DefaultSelector()
+    slots, strays = make_slots(settings, spool.layout, selector, worker_command)
+    board = StatusBoard(spool.layout, catalog, slots, strays)
     source = JobSource(settings, spool, adopter)
-    return Supervisor(settings, source, board, wake, lambda: len(requests), worker_command).run()
+    return Supervisor(slots, source, board, strays, wake, selector, lambda: len(requests)).run()
+
+
+def make_slots(
+    settings: Settings, layout: Layout, selector: selectors.BaseSelector, worker_command: Sequence[str]
+) -> tuple[list[WorkerSlot], Orphans]:
+    """A slot for each device, and the workers that earlier runners left on other devices."""
+    keys = [device_key(device) for device in settings.devices]
+    left = runner_status.left_behind(layout, keys)
+
+    def launcher(device: str) -> Callable[[], WorkerProcess]:
+        own = dict(os.environ) | {"CYBERIMAGE_DEVICE": device}
+        return lambda: WorkerProcess(worker_command, worker_environment(own, workers=len(keys)))
+
+    def orphans(belongs: Callable[[str], bool]) -> Orphans:
+        return Orphans((mark for mark in left if belongs(mark.device)), settings.stall_seconds)
+
+    slots = [
+        WorkerSlot(key, launcher(device), settings, selector, orphans(key.__eq__))
+        for key, device in zip(keys, settings.devices, strict=True)
+    ]
+    return slots, orphans(lambda device: device not in keys)
 
 
 def _listen_for_signals(wake: WakePipe) -> list[int]:

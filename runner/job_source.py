@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from core.settings import Settings
 from jobs.claims import recover
 from jobs.drops.adopter import Adopter
 from jobs.errors import CorruptJob
-from jobs.pending import PendingQueue
+from jobs.pending import PendingJob, PendingQueue
 from jobs.schema import JobError, State
 from jobs.spool import Spool
 from runner.watcher import Watcher
@@ -26,7 +26,7 @@ class JobSource:
         self._settings = settings
         self._adopter = adopter
         self._queue = PendingQueue(spool)
-        #: Readable when `hear` has something to hear; None where file events are switched off.
+        #: Readable when there is something to poll; None where file events are switched off.
         self.watcher = Watcher([spool.layout.bell, spool.layout.incoming]) if settings.watch else None
         self._scan_at = 0.0
         self._adopt_at = 0.0
@@ -65,19 +65,24 @@ class JobSource:
         wake = self._queue.next_wake()
         return float("inf") if wake is None else max(0.0, wake - time.time())
 
-    def next_job(self, warm_models: Sequence[str]) -> str | None:
-        """The job to run now, taken out of the order; None if there is none."""
+    def next_job(self, warm_models: Collection[str], taken: Collection[str] = ()) -> PendingJob | None:
+        """The job to run now, taken out of the order; None if there is none.
+
+        A job that is `taken` lies in `pending` until its worker has claimed it, but its turn has been.
+        """
         # Only a new job within reach of the look-ahead could be chosen before the known ones.
         if self._is_dirty or (self._has_new and len(self._queue) <= self._settings.look_ahead):
             self._refresh()
-        job_id = self._pop(warm_models)
-        if self._has_new and job_id is None:
+        job = self._pop(warm_models, taken)
+        if self._has_new and job is None:
             self._refresh()
-            job_id = self._pop(warm_models)
-        return job_id
+            job = self._pop(warm_models, taken)
+        return job
 
-    def _pop(self, warm_models: Sequence[str]) -> str | None:
-        return self._queue.pop(warm_models, self._settings.look_ahead)
+    def _pop(self, warm_models: Collection[str], taken: Collection[str]) -> PendingJob | None:
+        while (job := self._queue.pop(warm_models, self._settings.look_ahead)) is not None and job.id in taken:
+            pass
+        return job
 
     def _refresh(self) -> None:
         """Listing costs as much as there are jobs, so it is not done for every job."""

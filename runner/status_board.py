@@ -1,157 +1,131 @@
-"""What is known of the worker, kept from its events, and written to its status file."""
+"""Shows what the slots are doing in the runner's status file. Holds nothing of them itself."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from core.layout import Layout
 from jobs import runner_status
 from jobs.catalog import Catalog
 from jobs.ids import timestamp
-from jobs.runner_status import HEARTBEAT_SECONDS, RunnerState, RunnerStatus
-from jobs.spool import Spool
-from runner.messages import Ended, Event, Exiting, Loaded, Loading, Ready, Stepped, Waiting, WarmingUp
-from runner.orphan import start_ticks
-from runner.step_times import StepTimes
+from jobs.runner_status import HEARTBEAT_SECONDS, RunnerState, RunnerStatus, WorkerStatus
+from jobs.schema import Phase
+from runner.orphan import Orphans
+from runner.slot_state import SlotState
+from runner.worker_slot import WorkerSlot
 
 logger = logging.getLogger(__name__)
 
 #: So long after a job was handed over (seconds) the status file waits: the worker may need this processor now.
 _HAND_OVER_SECONDS: Final = 0.005
+_CRASHING: Final = "The worker has crashed repeatedly; it is started again after a pause."
+_PHASES: Final = {Phase.LOADING_MODEL: RunnerState.LOADING, Phase.WARMING_UP: RunnerState.WARMING_UP}
+#: The later, the more there is to say of a worker in this state.
+_BUSYNESS: Final = (
+    RunnerState.STOPPED,
+    RunnerState.PAUSED,
+    RunnerState.IDLE,
+    RunnerState.STARTING,
+    RunnerState.WARMING_UP,
+    RunnerState.LOADING,
+    RunnerState.BUSY,
+)
 
 
 class StatusBoard:
-    """The worker's state as the supervisor knows it. `device` tells this runner from others on the same spool."""
+    """Writes the status file of a runner with these slots; `strays` are orphans of devices that no slot has."""
 
-    def __init__(self, spool: Spool, catalog: Catalog, device: str) -> None:
-        self.step_times = StepTimes()
-        self.state = RunnerState.IDLE
-        self.message: str | None = None
-        self.worker_pid: int | None = None
-        self.job_id: str | None = None
-        self.model: str | None = None
-        self.loaded_models: list[str] = []
-        self._spool = spool
+    def __init__(self, layout: Layout, catalog: Catalog, slots: Sequence[WorkerSlot], strays: Orphans) -> None:
+        self._layout = layout
         self._catalog = catalog
-        self._runner_device = device
-        self._worker_start_ticks: int | None = None
-        self._device: str | None = None
-        self._device_name: str | None = None
-        self._plans: dict[str, dict[str, Any]] = {}
-        self._load_seconds: dict[str, float] = {}
+        self._slots = slots
+        self._orphans = [*(slot.orphans for slot in slots), strays]
         self._started_at = timestamp()
         self._written: tuple[Any, ...] = ()
         self._written_at = 0.0
-        self._waits_until = 0.0
 
-    def last_words(self) -> RunnerStatus | None:
-        """What this runner, or an earlier one for its device, wrote last."""
-        return runner_status.read(self._spool.layout, self._runner_device)
+    def show(self, pause: str | None = None) -> None:
+        """Write if something changed or the heartbeat is due; no job is begun for the reason `pause`."""
+        if self._hand_over_seconds() <= 0:
+            self._write([_worker(slot, pause) for slot in self._slots])
 
-    def worker_started(self, pid: int) -> None:
-        """A worker process has begun."""
-        self.worker_pid = pid
-        self._worker_start_ticks = start_ticks(pid)
-        self.state = RunnerState.STARTING
-        self.message = None
-
-    def dispatched(self, job_id: str) -> None:
-        """A job was given to the worker."""
-        self.job_id = job_id
-        self.model = None
-        self.state = RunnerState.BUSY
-        self.message = None
-        self._waits_until = time.monotonic() + _HAND_OVER_SECONDS
-
-    def worker_gone(self) -> None:
-        """The worker process is gone, and with it what it had in memory."""
-        self.worker_pid = self._worker_start_ticks = self.job_id = self.model = None
-        self.loaded_models = []
-        self._plans = {}
-        self.state = RunnerState.IDLE
-
-    def pause(self, message: str) -> None:
-        """No job is begun, for the reason in `message`."""
-        self.state = RunnerState.PAUSED
-        self.message = message
-
-    def resume(self) -> None:
-        """The reason of a pause is gone."""
-        if self.state is RunnerState.PAUSED:
-            self.state = RunnerState.IDLE
-            self.message = None
-
-    def take(self, event: Event) -> None:
-        """Learn from what the worker says."""
-        match event:
-            case Ready():
-                self._device, self._device_name = event.device, event.device_name
-                self.state, self.message = RunnerState.IDLE, None
-            case Waiting():
-                self.message = event.reason
-            case Loading():
-                self.state, self.model = RunnerState.LOADING, event.model
-            case Loaded():
-                self._take_loaded(event)
-            case WarmingUp():
-                self.state, self.model = RunnerState.WARMING_UP, event.model
-            case Stepped():
-                self.state, self.model, self.message = RunnerState.BUSY, event.model, None
-                if event.step_seconds is not None:
-                    self.step_times.add(event.model, event.step_seconds)
-            case Ended():
-                self.state, self.job_id = RunnerState.IDLE, None
-            case Exiting():
-                self.message = event.reason
-
-    def _take_loaded(self, event: Loaded) -> None:
-        self.state = RunnerState.BUSY
-        self.loaded_models = event.models
-        self._load_seconds[event.model] = event.seconds
-        self._plans[event.model] = event.plan
-        self._plans = {model: plan for model, plan in self._plans.items() if model in event.models}
-
-    def stopped(self, reason: str | None = None) -> None:
+    def show_stopped(self, reason: str | None = None) -> None:
         """The runner ends; with a reason where it cannot work as it is set up."""
-        self.state, self.message = RunnerState.STOPPED, reason
-        self._waits_until = 0.0
-        self.write()
+        self._write([_worker(slot, None, (RunnerState.STOPPED, reason)) for slot in self._slots])
 
-    def write(self) -> None:
-        """Write the status file if something changed or the heartbeat is due; a full disk is no reason to stop."""
+    def seconds_to_show(self) -> float:
+        """Until `show` has something to do although nothing changes."""
+        heartbeat = self._written_at + HEARTBEAT_SECONDS - time.monotonic()
+        return max(0.0, self._hand_over_seconds() or heartbeat)
+
+    def _hand_over_seconds(self) -> float:
+        last = max(slot.facts.assigned_at for slot in self._slots)
+        return max(0.0, last + _HAND_OVER_SECONDS - time.monotonic())
+
+    def _write(self, workers: list[WorkerStatus]) -> None:
+        """A full disk is no reason to stop."""
         now = time.monotonic()
-        facts = (self.state, self.message, self.worker_pid, self.job_id, self.model, tuple(self.loaded_models))
-        if now < self._waits_until or (facts == self._written and now - self._written_at < HEARTBEAT_SECONDS):
+        orphans = [mark for orphans in self._orphans for mark in orphans.living()]
+        facts = (*_changing(workers), *orphans)
+        if facts == self._written and now - self._written_at < HEARTBEAT_SECONDS:
             return
         self._written, self._written_at = facts, now
+        status = RunnerStatus(
+            pid=os.getpid(),
+            state=RunnerState.IDLE,
+            available_models=list(self._catalog.available()),
+            workers=workers,
+            orphans=orphans,
+            started_at=self._started_at,
+            updated_at=timestamp(),
+        ).showing(max(workers, key=_busyness))
         try:
-            runner_status.write(self._spool.layout, self._status(), self._runner_device)
+            runner_status.write(self._layout, status, self._slots[0].device)
         except OSError as error:
             logger.warning("The status file could not be written: %s", error)
 
-    def seconds_to_write(self) -> float:
-        """Until `write` has something to do although nothing changes."""
-        now = time.monotonic()
-        due = self._waits_until if now < self._waits_until else self._written_at + HEARTBEAT_SECONDS
-        return max(0.0, due - now)
 
-    def _status(self) -> RunnerStatus:
-        return RunnerStatus(
-            pid=os.getpid(),
-            state=self.state,
-            message=self.message,
-            device=self._device,
-            device_name=self._device_name,
-            worker_pid=self.worker_pid,
-            worker_start_ticks=self._worker_start_ticks,
-            job_id=self.job_id,
-            loaded_models=self.loaded_models,
-            plans=self._plans,
-            available_models=list(self._catalog.available()),
-            step_seconds=self.step_times.medians(),
-            load_seconds=self._load_seconds,
-            started_at=self._started_at,
-            updated_at=timestamp(),
-        )
+def _busyness(worker: WorkerStatus) -> tuple[int, bool]:
+    return _BUSYNESS.index(worker.state), worker.pid is not None
+
+
+def _changing(workers: Iterable[WorkerStatus]) -> list[Any]:
+    """What is written at once when it changes; the times of steps wait for the heartbeat."""
+    return [(at.state, at.message, at.pid, at.device, at.job_id, tuple(at.loaded_models)) for at in workers]
+
+
+def _worker(slot: WorkerSlot, pause: str | None, end: tuple[RunnerState, str | None] | None = None) -> WorkerStatus:
+    facts, process = slot.facts, slot.process
+    state, message = end or _seen(slot, pause)
+    return WorkerStatus(
+        slot=slot.device,
+        state=state,
+        message=message,
+        device=slot.found_device,
+        device_name=slot.device_name,
+        pid=process.pid if process else None,
+        start_ticks=process.start_ticks if process else None,
+        job_id=facts.job_id,
+        loaded_models=facts.loaded_models,
+        plans=facts.plans,
+        step_seconds=slot.step_times.medians(),
+        load_seconds=slot.load_seconds,
+    )
+
+
+def _seen(slot: WorkerSlot, pause: str | None) -> tuple[RunnerState, str | None]:
+    """What a slot does, and a sentence on it where there is one."""
+    message = slot.facts.message
+    if slot.state is SlotState.STARTING:
+        return RunnerState.STARTING, message
+    if slot.state is SlotState.KILLED:
+        return RunnerState.PAUSED, message
+    if slot.facts.job_id is not None:
+        return _PHASES.get(slot.facts.phase or Phase.GENERATING, RunnerState.BUSY), message
+    if slot.state is SlotState.ABSENT and (slot.refusal or slot.backoff.remaining()):
+        return RunnerState.PAUSED, slot.refusal or _CRASHING
+    return (RunnerState.PAUSED, pause) if pause else (RunnerState.IDLE, message)

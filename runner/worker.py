@@ -192,7 +192,7 @@ def _own_device(engine: Engine, layout: Layout, stop: StopSwitch, channel: Worke
     while not lock.acquire(timeout=_RETRY_SECONDS):
         if stop.is_requested:
             return None
-        channel.send(Waiting("Another worker still has the device; waiting until it is gone."))
+        channel.send(Waiting(f"Another worker still has the device {engine.device}; waiting until it is gone."))
     return lock
 
 
@@ -205,7 +205,8 @@ def local_engine(settings: Settings, catalog: Catalog, layout: Layout) -> Engine
     from engine.local.pipelines import Pipelines
     from engine.local.previews import Previews
 
-    device = devices.choose(settings.device)
+    (wanted,) = settings.devices  # its supervisor starts a worker for each
+    device = devices.choose(wanted)
     previews = Previews(layout.latent_maps, layout.temporary) if settings.previews else None
     return LocalEngine(catalog, device, Pipelines(catalog, device), previews)
 

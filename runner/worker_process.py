@@ -17,21 +17,23 @@ import msgspec
 
 from runner import messages
 from runner.messages import Command, Event
+from runner.orphan import start_ticks
 
 logger = logging.getLogger(__name__)
 
 WORKER_COMMAND: Final = (sys.executable, "-m", "runner.worker")
-#: Time in which a process whose pipe has closed must be gone, in seconds.
-_EXIT_SECONDS: Final = 10
 
 
-def worker_environment(base: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a worker: `base`, never reaching out to a model hub, with sensible thread counts."""
+def worker_environment(base: Mapping[str, str], *, workers: int = 1) -> dict[str, str]:
+    """The environment of a worker: `base`, never reaching out to a model hub, with sensible thread counts.
+
+    The processors are shared out among all `workers` of the runner.
+    """
     environment = dict(base)
     environment |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
     # torchvision is left out on purpose; transformers says so at each start unless told not to.
     environment.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    environment.setdefault("OMP_NUM_THREADS", str(processors()))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, processors() // workers)))
     environment.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     return environment
 
@@ -48,19 +50,21 @@ def processors() -> int:
 
 
 class WorkerProcess:
-    """A worker that was started. Its events are read from `fileno()`, which becomes readable at its end, too."""
+    """A worker that was started. Its events are read from `fileno()`, which becomes readable at its end, too.
 
-    def __init__(self, command: Sequence[str] = WORKER_COMMAND) -> None:
+    Nothing here waits for the process: one that is stopped, or that the kernel keeps, holds nobody up.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=worker_environment(os.environ),
-            bufsize=0,
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0
         )
+        #: With the pid it names this process for good.
+        self.start_ticks = start_ticks(self._process.pid)
         self._input = cast("IO[bytes]", self._process.stdin)
         self._output = cast("IO[bytes]", self._process.stdout)
         os.set_blocking(self._output.fileno(), False)
+        os.set_blocking(self._input.fileno(), False)
         self._buffer = b""
         self.has_closed = False
         #: When it last showed a sign of life (monotonic seconds).
@@ -76,9 +80,12 @@ class WorkerProcess:
         return self._output.fileno()
 
     def send(self, command: Command) -> None:
-        """Tell it something; a worker that has just died does not listen, and its end is seen elsewhere."""
-        self.last_sign = time.monotonic()  # its patience begins anew
-        with suppress(BrokenPipeError):
+        """Tell it something; a worker that has just died does not listen, and its end is seen elsewhere.
+
+        Nor does one whose pipe is full: it is silent, and ends by that.
+        """
+        self.last_sign = time.monotonic()  # what it may be silent for is counted from here
+        with suppress(BrokenPipeError, BlockingIOError):
             os.write(self._input.fileno(), messages.to_line(command))
 
     def read_events(self) -> list[Event]:
@@ -106,16 +113,14 @@ class WorkerProcess:
         """End it at once, whatever it does."""
         self._process.kill()
 
-    def wait(self) -> int:
-        """Its exit status after its pipe has closed; negative where a signal ended it."""
-        try:
-            status = self._process.wait(_EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
+    def exit_status(self) -> int | None:
+        """Its exit status, negative where a signal ended it; None while it is not gone."""
+        return self._process.poll()
+
+    def close(self) -> None:
+        """Close the pipes of a worker that is gone."""
         self._input.close()
         self._output.close()
-        return status
 
 
 def _decoded(line: bytes) -> Event | None:

@@ -51,7 +51,8 @@ def note_commits(commit: Callable[[ImageStore, bytes, Sidecar], None]) -> Callab
 
 def stub_engine(settings: Settings, _catalog: Catalog, layout: Layout) -> Engine:
     """The stub for the device that the runner was told."""
-    return StubEngine(settings.device, layout.cache / "stub")
+    (device,) = settings.devices
+    return StubEngine(device, layout.cache / "stub")
 
 
 if __name__ == "__main__":

@@ -125,10 +125,10 @@ class Life:
         queue = PendingQueue(self.spool)
         while True:
             queue.refresh()
-            job_id = queue.pop()
-            if job_id is None:
+            job = queue.pop()
+            if job is None:
                 return
-            held = claim(self.spool, job_id)
+            held = claim(self.spool, job.id)
             if held is not None:
                 self._attempt(held)
 

@@ -101,8 +101,8 @@ class Cluster:
         while True:
             recover_all(self.spool, max_attempts=MAX_ATTEMPTS)
             queue.refresh()
-            while (job_id := queue.pop()) is not None:
-                held = claim(self.spool, job_id, timeout=0.05)
+            while (job := queue.pop()) is not None:
+                held = claim(self.spool, job.id, timeout=0.05)
                 if held is not None:
                     self._draw(held)
             time.sleep(0.01)

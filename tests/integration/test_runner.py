@@ -89,5 +89,5 @@ def test_a_device_that_does_not_exist_is_refused_at_the_start(harness: RunnerHar
     with harness.runner(device=device) as runner:
         assert runner.process is not None
         assert runner.process.wait(PATIENCE) == EX_CONFIG
-    right = "it must be auto, cpu, cuda or cuda:N (as cuda:0)."
+    right = "it must be auto, cpu, cuda or cuda:N (as cuda:0), or several devices (as cuda:0,cuda:1)."
     assert runner.output() == f"CYBERIMAGE_DEVICE is '{device}'; {right}\n"

@@ -205,10 +205,10 @@ def is_written_by(pid: int, status: RunnerStatus) -> bool:
 def test_runners_for_auto_and_cpu_tell_of_themselves_in_files_of_their_own(bare_harness: RunnerHarness) -> None:
     (bare_harness.data / "runner.json").write_text("{}", encoding="utf-8")  # as an earlier version left it
     with start(bare_harness, device="auto") as one, start(bare_harness, device="cpu") as other:
-        for device, runner in (("cuda:0", one), ("cpu", other)):
+        for device, runner in (("auto", one), ("cpu", other)):
             bare_harness.wait_for_status(partial(is_written_by, runner.pid), "its status file", device)
     names = sorted(path.name for path in bare_harness.data.glob("runner*"))
-    assert names == ["runner.cpu.json", "runner.cuda-0.json"]
+    assert names == ["runner.auto.json", "runner.cpu.json"]
 
 
 def _is_drawing(runner: runner_status.Runner) -> bool:

@@ -195,3 +195,33 @@ def test_any_text_is_a_value_or_a_sentence(name: str, value: str) -> None:
 
 def test_a_number_of_thousands_of_digits_is_refused() -> None:
     assert "an integer from 1 to 65535" in refused("PORT", "9" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("auto", ("auto",)),
+        ("CPU", ("cpu",)),
+        ("cuda:0,cuda:1", ("cuda:0", "cuda:1")),
+        (" cuda:12 , cpu ", ("cuda:12", "cpu")),
+        ("cuda,cuda:1", ("cuda", "cuda:1")),
+    ],
+)
+def test_devices_are_one_or_several(text: str, devices: tuple[str, ...]) -> None:
+    assert Settings.from_environment({"CYBERIMAGE_DEVICE": text}).devices == devices
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("cpu,cpu", "must name each device once, since each has one worker."),
+        ("cuda,cuda:0", "must name each device once, since each has one worker."),
+        ("auto,cpu", "must name each device where there are several, since auto may be any of them."),
+        ("cuda:0,", "must be auto, cpu, cuda or cuda:N (as cuda:0), or several devices (as cuda:0,cuda:1)."),
+        ("cuda:0 cuda:1", "must be auto, cpu, cuda or cuda:N (as cuda:0), or several devices (as cuda:0,cuda:1)."),
+    ],
+)
+def test_devices_that_cannot_each_have_a_worker_are_refused(text: str, right: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({"CYBERIMAGE_DEVICE": text})
+    assert str(caught.value) == f"CYBERIMAGE_DEVICE is {text!r}; it {right}"

@@ -98,4 +98,5 @@ def test_pending_jobs_come_in_order_of_acceptance(spool: Spool, new_job: NewJob)
         spool.submit_named(job)
     queue = PendingQueue(spool)
     queue.refresh()
-    assert [queue.pop() for _ in range(6)] == [*(job.id for job in jobs), None]
+    popped = [queue.pop() for _ in range(6)]
+    assert [job and job.id for job in popped] == [*(job.id for job in jobs), None]

@@ -46,13 +46,13 @@ def drain(spool: Spool, look_ahead: int, batches: list[list[str]]) -> tuple[list
             submitted.append(job)
             by_id[job.id] = job
         queue.refresh()
-        job_id = queue.pop([warm], look_ahead)
-        if job_id is None and not waiting:
+        popped = queue.pop([warm], look_ahead)
+        if popped is None and not waiting:
             return submitted, taken
-        if job_id is not None:
-            taken.append(by_id[job_id])
-            warm = by_id[job_id].model_id
-            (spool.layout.spool / "pending" / f"{job_id}.json").unlink()
+        if popped is not None:
+            taken.append(by_id[popped.id])
+            warm = popped.model
+            (spool.layout.spool / "pending" / f"{popped.id}.json").unlink()
 
 
 @settings(max_examples=40, deadline=None)

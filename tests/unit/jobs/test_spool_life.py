@@ -196,7 +196,7 @@ class SpoolLife(RuleBasedStateMachine):
     def the_queue_is_in_order_and_complete(self) -> None:
         queue = PendingQueue(self.spool)
         queue.refresh()
-        popped = list(iter(queue.pop, None))
+        popped = [job.id for job in iter(queue.pop, None)]
         orders = [self.spool.find(name)[1].order for name in popped]
         assert orders == sorted(orders)
         assert set(popped) == {name for name, state in self.states.items() if state is State.PENDING}
