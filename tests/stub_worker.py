@@ -1,6 +1,7 @@
 """The real worker with the stub engine: claims, draws nothing worth looking at, and commits. See `engine.stub`.
 
 What is drawn and committed is noted in the file TEST_EVENTS, if there is one. TEST_WORKER_BROKEN ends it at once.
+TEST_AUTO is the device that `auto` stands for, and TEST_ABSENT one that is not there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 from core.layout import Layout
 from core.settings import Settings
-from engine.contract import Engine
+from engine.contract import DeviceUnavailable, Engine
 from engine.stub import StubEngine
 from jobs.catalog import Catalog
 from outputs.sidecar import Sidecar
@@ -52,6 +53,9 @@ def note_commits(commit: Callable[[ImageStore, bytes, Sidecar], None]) -> Callab
 def stub_engine(settings: Settings, _catalog: Catalog, layout: Layout) -> Engine:
     """The stub for the device that the runner was told."""
     (device,) = settings.devices
+    if device == os.environ.get("TEST_ABSENT"):
+        raise DeviceUnavailable(f"CYBERIMAGE_DEVICE is {device!r}, which is not there.")
+    device = os.environ.get("TEST_AUTO", device) if device == "auto" else device
     return StubEngine(device, layout.cache / "stub")
 
 
