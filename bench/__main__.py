@@ -30,6 +30,7 @@ _PARTS: dict[str, Callable[[Context], list[Row]]] = {
     "adopt": queue_rows.adopting,
     "runner": queue_rows.runner_overhead,
     "cold": queue_rows.cold_start,
+    "workers": queue_rows.worker_scaling,
     "process": http_rows.process,
     "slow": http_rows.slow_clients,
 }

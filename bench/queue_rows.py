@@ -260,8 +260,13 @@ def cold_start(context: Context) -> list[Row]:
     return _apart("bench.cold_start", "no worker process to the first step", "--rounds", str(context.rounds))
 
 
+def worker_scaling(context: Context) -> list[Row]:
+    """What more workers in one runner give."""
+    return _apart("bench.worker_scaling", "gain of more workers", "--workers", str(min(4, 1 + context.rounds)))
+
+
 def _apart(module: str, what: str, *options: str) -> list[Row]:
-    """Rows that are measured by a process of its own, since it needs torch."""
+    """Rows that are measured by a process of its own."""
     command = [sys.executable, "-m", module, "--json", *options]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -116,13 +116,12 @@ class Killer:
 
 @contextmanager
 def cluster(harness: RunnerHarness, runners: int) -> Iterator[tuple[ApiProcess, list[Program]]]:
-    """An API of two workers, and runners of as many devices."""
+    """An API of two workers, and runners of a device each; the last one has two."""
     with ExitStack() as stack:
         server = stack.enter_context(api(harness.data, environment(harness.folder), workers=2))
-        programs = [
-            harness.stub_runner(device=f"cuda:{number}", max_attempts=100, scan_seconds=0.5)
-            for number in range(runners)
-        ]
+        devices = [f"cuda:{number}" for number in range(runners)]
+        devices[-1] += f",cuda:{runners}"
+        programs = [harness.stub_runner(device=device, max_attempts=100, scan_seconds=0.5) for device in devices]
         for program in programs:
             stack.enter_context(program)
         yield server, programs
