@@ -18,7 +18,7 @@ from core.failpoints import failpoint
 from core.locks import ExclusiveLock
 from jobs.errors import LostClaim
 from jobs.ids import is_job_id, timestamp
-from jobs.schema import Job, JobError, Progress, State
+from jobs.schema import ACTIVE_STATES, Job, JobError, Progress, State
 from jobs.spool import Spool
 from jobs.tombstones import Tombstones
 
@@ -195,7 +195,7 @@ def _let_go(spool: Spool, lock: ExclusiveLock, job_id: str) -> None:
 
 def is_active(spool: Spool, job_id: str) -> bool:
     """Whether a job waits or is worked on."""
-    return any(spool.holds(state, job_id) for state in (State.PENDING, State.PROCESSING, State.PENDING))
+    return any(spool.holds(state, job_id) for state in (*ACTIVE_STATES, State.PENDING))
 
 
 def _recover_held(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -16,7 +16,11 @@ MAX_SEED: Final = 2**63 - 1
 
 
 class State(StrEnum):
-    """Where a job is; the name of its directory in the spool."""
+    """Where a job is; the name of its directory in the spool. In the order in which jobs move.
+
+    Directories, the index, filters and answers follow from here and from the table below. The index numbers the
+    states in this order, so that a new one in between needs another `jobs.index.queries.VERSION`.
+    """
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -25,12 +29,30 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
     @property
+    def shown_as(self) -> str:
+        """The word of the API for it; old clients know four, and would poll for another one without end."""
+        return _PROPERTIES[self].shown_as.value
+
+    @property
     def is_final(self) -> bool:
         """Whether a job in this state never changes again."""
-        return self in FINAL_STATES
+        return _PROPERTIES[self].is_final
 
 
-FINAL_STATES: Final = (State.COMPLETED, State.FAILED, State.CANCELLED)
+class _Properties(NamedTuple):
+    shown_as: State
+    is_final: bool
+
+
+_PROPERTIES: Final = {
+    State.PENDING: _Properties(State.PENDING, is_final=False),
+    State.PROCESSING: _Properties(State.PROCESSING, is_final=False),
+    State.COMPLETED: _Properties(State.COMPLETED, is_final=True),
+    State.FAILED: _Properties(State.FAILED, is_final=True),
+    State.CANCELLED: _Properties(State.FAILED, is_final=True),
+}
+ACTIVE_STATES: Final = tuple(state for state in State if not state.is_final)
+FINAL_STATES: Final = tuple(state for state in State if state.is_final)
 
 
 # The settings of a picture, from which requests, the catalog and stored jobs are made. A `title` is the word that other

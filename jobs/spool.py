@@ -26,11 +26,11 @@ from jobs.capacity import Capacity
 from jobs.errors import CorruptJob, DuplicateJob, JobNotFound
 from jobs.ids import OrderClock, is_job_id, timestamp
 from jobs.latest_order import latest_order
-from jobs.schema import FINAL_STATES, Job, JobError, Progress, State, encode
+from jobs.schema import Job, JobError, Progress, State, encode
 from jobs.tombstones import Tombstones
 
 #: Look-ups go the way that jobs move, so a job that moves meanwhile is met again further on.
-_LIFE: Final = (State.PENDING, State.PROCESSING, *FINAL_STATES)
+_LIFE: Final = tuple(State)
 #: A recovery moves a job backwards, past a reader that looks forwards; hence a second round.
 _LOOK_UP: Final = (*_LIFE, *_LIFE)
 #: Ended jobs whose directory a process remembers.

@@ -13,6 +13,6 @@ def cancel(spool: Spool, job_id: str) -> bool:
     Idempotent. Raises JobNotFound, and StateConflict for a job that has completed or failed.
     """
     state = spool.cancel(job_id)
-    if state in (State.COMPLETED, State.FAILED):
+    if state.is_final and state is not State.CANCELLED:
         raise StateConflict(f"The job has {state.value} already; there is nothing to cancel.")
     return state is State.CANCELLED

@@ -12,8 +12,8 @@ _FLAGS: Final = ("preparing", "loading_model", "generating", "saving", "complete
 
 
 def api_status(state: State) -> str:
-    """One of the four values of the API; a cancelled job reads `failed`, or old clients would poll for ever."""
-    return State.FAILED.value if state is State.CANCELLED else state.value
+    """One of the four values of the API."""
+    return state.shown_as
 
 
 def status(snapshot: JobSnapshot) -> dict[str, Any]:
@@ -125,9 +125,9 @@ def _processing_message(snapshot: JobSnapshot) -> str:
 def _true_flag(snapshot: JobSnapshot) -> str:
     if snapshot.state is State.COMPLETED:
         return "completed"
-    if snapshot.state in (State.FAILED, State.CANCELLED):
+    if snapshot.state.is_final:
         return "failed"
-    if snapshot.state is State.PENDING or snapshot.progress is None:
+    if snapshot.state is not State.PROCESSING or snapshot.progress is None:
         return Phase.PREPARING.value
     phase = snapshot.progress.phase
     return (Phase.LOADING_MODEL if phase is Phase.WARMING_UP else phase).value
@@ -150,7 +150,7 @@ def _total_steps(snapshot: JobSnapshot) -> int:
 
 
 def _error_message(snapshot: JobSnapshot) -> str | None:
-    if snapshot.state not in (State.FAILED, State.CANCELLED):
+    if snapshot.state.shown_as != State.FAILED:
         return None
     if snapshot.job.error is not None:
         return snapshot.job.error.message
@@ -158,8 +158,8 @@ def _error_message(snapshot: JobSnapshot) -> str | None:
 
 
 def _error_type(snapshot: JobSnapshot) -> str | None:
-    if snapshot.state is State.CANCELLED:
-        return "cancelled"
-    if snapshot.state is State.FAILED:
-        return snapshot.job.error.type if snapshot.job.error else "unknown"
-    return None
+    if snapshot.state.shown_as != State.FAILED:
+        return None
+    if snapshot.state is not State.FAILED:
+        return snapshot.state.value
+    return snapshot.job.error.type if snapshot.job.error else "unknown"

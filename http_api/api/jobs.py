@@ -22,14 +22,8 @@ from service.cancel import cancel
 from service.submit import Submitter
 
 MAX_LIMIT: Final = 100
-#: What `status` may ask for; a cancelled job reads `failed`, and can be asked for by itself.
-STATUSES: Final = {
-    "pending": (State.PENDING,),
-    "processing": (State.PROCESSING,),
-    "completed": (State.COMPLETED,),
-    "failed": (State.FAILED, State.CANCELLED),
-    "cancelled": (State.CANCELLED,),
-}
+#: What `status` may ask for: all that are shown by that word, and by itself a state that is shown by another's.
+STATUSES: Final = {word.value: tuple(state for state in State if state.shown_as == word) or (word,) for word in State}
 
 
 class JobListResource:

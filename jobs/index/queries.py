@@ -85,16 +85,10 @@ class Statistics(Struct, frozen=True, kw_only=True):
 
 def to_counts(rows: Iterable[tuple[int, int]]) -> Counts:
     """Counts from pairs of state number and amount."""
-    by_state = dict.fromkeys(STATES, 0)
+    shown = dict.fromkeys((state.shown_as for state in STATES), 0)
     for number, amount in rows:
-        by_state[STATES[number]] += amount
-    return Counts(
-        pending=by_state[State.PENDING],
-        processing=by_state[State.PROCESSING],
-        completed=by_state[State.COMPLETED],
-        failed=by_state[State.FAILED] + by_state[State.CANCELLED],
-        total=sum(by_state.values()),
-    )
+        shown[STATES[number].shown_as] += amount
+    return Counts(**shown, total=sum(shown.values()))
 
 
 TallyRow = tuple[str, int, int, int, float]
