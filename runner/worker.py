@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -205,13 +205,23 @@ def local_engine(settings: Settings, catalog: Catalog, layout: Layout) -> Engine
     from engine.local.pipelines import Pipelines
     from engine.local.previews import Previews
 
-    (wanted,) = settings.devices  # its supervisor starts a worker for each
+    (wanted,) = settings.devices
     device = devices.choose(wanted)
     previews = Previews(layout.latent_maps, layout.temporary) if settings.previews else None
     return LocalEngine(catalog, device, Pipelines(catalog, device), previews)
 
 
-def main(make_engine: EngineFactory = local_engine) -> None:
+#: The engine for each kind of device, the part of its name before a colon. The supervisor knows none of them.
+ENGINES: Final[Mapping[str, EngineFactory]] = {"auto": local_engine, "cpu": local_engine, "cuda": local_engine}
+
+
+def engine_of_device(settings: Settings, catalog: Catalog, layout: Layout) -> Engine:
+    """The engine that draws on the worker's device."""
+    (device,) = settings.devices  # its supervisor starts a worker for each
+    return ENGINES[device.partition(":")[0]](settings, catalog, layout)
+
+
+def main(make_engine: EngineFactory = engine_of_device) -> None:
     """Run the worker until its supervisor tells it to stop, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the supervisor decides
     stop = StopSwitch()
