@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,20 @@ from core.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-SCOPES: Final = ("read", "submit", "admin")
+
+class Scope(StrEnum):
+    """What an operation asks for, and what a key may be given for."""
+
+    #: Needs no key, and is given to none.
+    OPEN = "open"
+    READ = "read"
+    SUBMIT = "submit"
+    #: Includes all others.
+    ADMIN = "admin"
+
+
+#: What the lines of the file may name.
+SCOPES: Final = (Scope.READ, Scope.SUBMIT, Scope.ADMIN)
 _LINE: Final = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64})\s+(?P<scopes>[a-z,]+)\s+(?P<digest>[0-9a-f]{64})", re.ASCII)
 
 
@@ -36,9 +50,9 @@ class Key:
     scopes: frozenset[str]
     digest: str
 
-    def may(self, scope: str) -> bool:
+    def may(self, scope: Scope) -> bool:
         """Whether the key allows this."""
-        return scope in self.scopes or "admin" in self.scopes
+        return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 class KeyFile:
@@ -116,7 +130,7 @@ def main() -> None:
     """Make a key: print it, and the line for the file."""
     parser = argparse.ArgumentParser(prog="python -m http_api.access", description="Make an API key.")
     parser.add_argument("name", help="whose key it is")
-    parser.add_argument("scopes", help=f"one or more of {', '.join(SCOPES)}, parted by commas")
+    parser.add_argument("scopes", help=f"one or more of {', '.join(SCOPES)}, comma-separated")
     options = parser.parse_args()
     key = secrets.token_urlsafe(32)
     line = f"{options.name} {options.scopes} {digest_of(key)}"

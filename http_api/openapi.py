@@ -1,263 +1,97 @@
-"""The OpenAPI 3.1 description, made from the types that validate requests and those of the answers."""
+"""The OpenAPI 3.1 description, made from the tables of routes and the types that their rows name."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
-from enrich.enricher import STYLES
-from http_api.api import answers
-from http_api.api.enrich import EnrichRequest
-from http_api.api.gallery import MAX_LIMIT as GALLERY_LIMIT
-from http_api.api.jobs import MAX_LIMIT as JOBS_LIMIT
-from http_api.api.jobs import STATUSES
-from http_api.api.status import MAX_WAIT
+from http_api.access import Scope
+from http_api.api.answers import ErrorAnswer
+from http_api.route import Operation, Route
 from jobs.catalog import Capabilities
 from jobs.limits import Limits
-from jobs.schema import EffectiveSettings, GenerateRequest, ModelDefaults
+from jobs.schema import EffectiveSettings, ModelDefaults
 
 _Schema = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operation:
-    """What one method of one address does. Answers are types, or media types where they are no JSON."""
-
-    method: str
-    path: str
-    about: str
-    answers: dict[int, type | str]
-    #: Error statuses beside those that every operation may have.
-    errors: tuple[int, ...] = ()
-    parameters: tuple[_Schema, ...] = ()
-    body: type | None = None
-
-    @property
-    def name(self) -> str:
-        """An id for generators of clients."""
-        words = re.findall(r"[a-z_]+", self.path.removeprefix("/api"))
-        return "_".join([self.method, *words]) or self.method
-
-
-def _query(name: str, schema: _Schema, about: str) -> _Schema:
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": about}
-
-
-def _header(name: str, about: str) -> _Schema:
-    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": about}
-
-
-def _integer(minimum: int, maximum: int, default: int) -> _Schema:
-    return {"type": "integer", "minimum": minimum, "maximum": maximum, "default": default}
-
-
-_TEXT: Final[_Schema] = {"type": "string", "maxLength": 1000}
-_KEY: Final = _header("Idempotency-Key", "The same key and request give the same job, also after its end")
-_KNOWN: Final = _header("If-None-Match", "The ETag of the last answer: 304 if nothing has changed")
-_RANGE: Final = _header("Range", "bytes=first-last: only a part of the file")
-
-OPERATIONS: Final = (
-    Operation(method="get", path="/api/models", about="List the models", answers={200: answers.ModelsAnswer}),
-    Operation(
-        method="post",
-        path="/api/generate",
-        about="Submit a job",
-        body=GenerateRequest,
-        parameters=(_KEY,),
-        answers={200: answers.AcceptedAnswer},
-        errors=(408, 411, 413, 415, 422, 429, 503),
-    ),
-    Operation(
-        method="get",
-        path="/api/status/{job_id}",
-        about="See how a job is doing, at once or when there is news",
-        parameters=(
-            _query(
-                "wait", _integer(0, MAX_WAIT, 0), "Seconds to wait for its end, or with If-None-Match for any change"
-            ),
-            _KNOWN,
-        ),
-        answers={200: answers.StatusAnswer, 304: ""},
-    ),
-    Operation(
-        method="get",
-        path="/api/get_image/{image_id}",
-        about="Download an image",
-        parameters=(_KNOWN, _RANGE),
-        answers={200: "image/png", 206: "image/png", 304: ""},
-        errors=(416,),
-    ),
-    Operation(
-        method="get",
-        path="/api/image/{image_id}/thumbnail",
-        about="A small version of an image",
-        parameters=(_KNOWN, _RANGE),
-        answers={200: "image/webp", 206: "image/webp", 304: ""},
-        errors=(416,),
-    ),
-    Operation(
-        method="get",
-        path="/api/image/{image_id}/metadata",
-        about="Everything about an image",
-        answers={200: answers.MetadataAnswer},
-    ),
-    Operation(
-        method="delete",
-        path="/api/image/{image_id}",
-        about="Delete an image; its job stays",
-        answers={200: answers.DoneAnswer},
-        errors=(411, 413, 415),
-    ),
-    Operation(
-        method="get",
-        path="/api/queue",
-        about="Count the jobs",
-        parameters=(_query("detailed", {"type": "boolean", "default": False}, "Also the last 24 hours, by model"),),
-        answers={200: answers.QueueAnswer},
-    ),
-    Operation(
-        method="post",
-        path="/api/reset_queue",
-        about="Return jobs whose runner is gone to pending; a living job is never touched",
-        answers={200: answers.ResetAnswer},
-        errors=(411, 413, 415, 503),
-    ),
-    Operation(
-        method="get",
-        path="/api/gallery",
-        about="Browse and search the images, newest first",
-        parameters=(
-            _query("page", _integer(1, 1_000_000, 1), "Page number"),
-            _query(
-                "limit",
-                _integer(1, 999_999_999, 20),
-                f"Images per page; more than {GALLERY_LIMIT} gives {GALLERY_LIMIT}",
-            ),
-            _query("search", _TEXT, "Every word must occur in the prompt or the model"),
-            _query("model", _TEXT, "Only images of this model"),
-        ),
-        answers={200: answers.GalleryAnswer},
-    ),
-    Operation(
-        method="post",
-        path="/api/enrich",
-        about=f"Make a fuller prompt in one of the styles {', '.join(STYLES)}",
-        body=EnrichRequest,
-        answers={200: answers.EnrichAnswer},
-        errors=(408, 411, 413, 415),
-    ),
-    Operation(
-        method="get",
-        path="/api/jobs",
-        about="List jobs, newest first",
-        parameters=(
-            _query("status", {"type": "string", "enum": list(STATUSES)}, "Only jobs with this status"),
-            _query("model", _TEXT, "Only jobs of this model"),
-            _query("limit", _integer(1, JOBS_LIMIT, 20), "Jobs per page"),
-            _query("cursor", _TEXT, "The next_cursor of the page before"),
-        ),
-        answers={200: answers.JobsAnswer},
-    ),
-    Operation(
-        method="get",
-        path="/api/jobs/{job_id}/events",
-        about="Follow a job: `status` events with the answer of /api/status, and one `end` event",
-        parameters=(_header("Last-Event-ID", "The id of the last event seen; it is not sent again"),),
-        answers={200: "text/event-stream", 204: ""},
-        errors=(503,),
-    ),
-    Operation(
-        method="get",
-        path="/api/jobs/{job_id}/preview",
-        about="How the image in hand looks so far",
-        parameters=(
-            _query("version", _TEXT, "As in preview_url: a word that makes each preview's address its own"),
-            _KNOWN,
-        ),
-        answers={200: "image/webp", 206: "image/webp", 304: ""},
-        errors=(416,),
-    ),
-    Operation(
-        method="post",
-        path="/api/jobs/{job_id}/cancel",
-        about="Cancel a job: at once if it waits, within a step if it runs",
-        answers={200: answers.CancelAnswer},
-        errors=(409, 411, 413, 415, 503),
-    ),
-    Operation(
-        method="post",
-        path="/api/jobs/{job_id}/retry",
-        about="Submit the request of an ended job again, with its seed",
-        parameters=(_KEY,),
-        answers={200: answers.AcceptedAnswer},
-        errors=(409, 411, 413, 415, 422, 429, 503),
-    ),
-    Operation(method="get", path="/api/openapi.json", about="This description", answers={200: "application/json"}),
-    Operation(
-        method="get", path="/health/live", about="Whether the process answers", answers={200: answers.LiveAnswer}
-    ),
-    Operation(
-        method="get",
-        path="/health/ready",
-        about="Whether a job sent now would be taken and drawn",
-        answers={200: answers.ReadyAnswer, 503: answers.ReadyAnswer},
-    ),
-    Operation(method="get", path="/metrics", about="Figures for Prometheus", answers={200: "text/plain"}),
-)
-
+_Schemas = dict[type[Struct], _Schema]
 
 #: Fields of these may be left out of a file, but never of an answer.
 _ALWAYS_WHOLE: Final = (EffectiveSettings, ModelDefaults, Limits, Capabilities)
 _SECURITY: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the operator demands one"},
-    "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+    "header": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Api-Key",
+        "description": "An API key, for clients that cannot send Authorization",
+    },
 }
+#: What any request may get, and what those may get that write, that send a body, or that need a key.
+_ANY_ERRORS: Final = frozenset({400, 414, 417, 431, 500, 501, 503})
+_WRITE_ERRORS: Final = frozenset({403, 411, 413, 415})
+_BODY_ERRORS: Final = frozenset({408})
+_KEY_ERRORS: Final = frozenset({401, 403})
 
 
-def describe() -> dict[str, Any]:
-    """The whole document."""
-    types = sorted(_types(), key=lambda kind: kind.__name__)
+def describe(routes: Iterable[Route], prefix: str = "") -> dict[str, Any]:
+    """The whole document, of a server whose addresses lie below `prefix`."""
+    table = tuple(routes)
+    types = sorted(_types(table), key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     for kind in _ALWAYS_WHOLE:
         components[kind.__name__]["required"] = sorted(components[kind.__name__]["properties"])
     by_type = dict(zip(types, schemas, strict=True))
-    paths: dict[str, Any] = {}
-    for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, by_type)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "CyberImage",
             "version": "1",
             "description": "Text to image: submit a job, follow it, look at the images.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": paths,
+        "servers": [{"url": prefix or "/", "description": "This server"}],
+        "tags": [{"name": tag.name, "description": tag.about} for tag in dict.fromkeys(route.tag for route in table)],
+        "paths": {
+            route.path: {row.method.lower(): _operation(route, row, by_type) for row in route.operations}
+            for route in table
+        },
         "security": [{}, {"bearer": []}, {"header": []}],
         "components": {"schemas": components, "securitySchemes": _SECURITY},
     }
 
 
-def _types() -> set[type]:
-    found: set[type] = {answers.ErrorAnswer}
-    for operation in OPERATIONS:
+def _types(routes: Iterable[Route]) -> set[type[Struct]]:
+    found: set[type[Struct]] = {ErrorAnswer}
+    for operation in (row for route in routes for row in route.operations):
         found |= {answer for answer in operation.answers.values() if isinstance(answer, type)}
         found |= {operation.body} if operation.body else set()
     return found
 
 
-def _operation(operation: Operation, by_type: dict[type, _Schema]) -> _Schema:
+def _operation(route: Route, operation: Operation, by_type: _Schemas) -> _Schema:
     described: _Schema = {
-        "operationId": operation.name,
-        "summary": operation.about,
-        "parameters": [*_path_parameters(operation.path), *operation.parameters],
-        "responses": _responses(operation, by_type),
+        "operationId": route.operation_id(operation),
+        "tags": [route.tag.name],
+        "summary": operation.summary,
+        "description": _description(operation),
+        "parameters": [*_path_parameters(route.path), *query_parameters(operation.query), *_headers(operation)],
+        "responses": _responses(route.path, operation, by_type),
     }
     if operation.body:
-        described["requestBody"] = {"required": True, "content": _content(by_type[operation.body])}
+        described["requestBody"] = {"required": True, "content": _json(by_type[operation.body])}
+    if operation.scope is Scope.OPEN:
+        described["security"] = []
     return described
+
+
+def _description(operation: Operation) -> str:
+    if operation.scope is Scope.OPEN:
+        return operation.description
+    return f"{operation.description} Where the operator demands keys, one with the scope `{operation.scope}`."
 
 
 def _path_parameters(path: str) -> list[_Schema]:
@@ -265,23 +99,72 @@ def _path_parameters(path: str) -> list[_Schema]:
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in re.findall(r"{(\w+)}", path)]
 
 
-def _responses(operation: Operation, by_type: dict[type, _Schema]) -> _Schema:
+def query_parameters(kind: type[Struct] | None) -> list[_Schema]:
+    """The parameters that a struct declares; their absence is their default."""
+    if kind is None:
+        return []
+    _, components = msgspec.json.schema_components([kind])
+    fields: dict[str, _Schema] = components[kind.__name__]["properties"]
+    return [_parameter(name, "query", _without_null(schema)) for name, schema in fields.items()]
+
+
+def _without_null(schema: _Schema) -> _Schema:
+    """A schema of what may be written: null stands for absence, and no address can hold it."""
+    options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
+    kept = {key: value for key, value in schema.items() if key != "anyOf" and (key, value) != ("default", None)}
+    return {**kept, **(options[0] if options else {})}
+
+
+def _headers(operation: Operation) -> list[_Schema]:
+    return [
+        _parameter(header.name, "header", {"type": "string", "description": header.about})
+        for header in operation.headers
+    ]
+
+
+def _parameter(name: str, place: str, schema: _Schema) -> _Schema:
+    about = schema.pop("description", "")
+    return {"name": name, "in": place, "required": False, "schema": schema, "description": about}
+
+
+def _responses(path: str, operation: Operation, by_type: _Schemas) -> _Schema:
     found = {str(status): _response(status, answer, by_type) for status, answer in operation.answers.items()}
-    general = [400, 401, 403, 414, 417, 431, 500, 501, 503] + ([404] if "{" in operation.path else [])
-    for status in sorted({*general, *operation.errors} - set(operation.answers)):
-        found[str(status)] = _response(status, answers.ErrorAnswer, by_type)
+    for status in sorted(_errors(path, operation) - set(operation.answers)):
+        found[str(status)] = _response(status, ErrorAnswer, by_type)
     return found
 
 
-def _response(status: int, answer: type | str, by_type: dict[type, _Schema]) -> _Schema:
+def _errors(path: str, operation: Operation) -> set[int]:
+    return {
+        *_ANY_ERRORS,
+        *operation.errors,
+        *([404] if "{" in path else []),
+        *([416] if 206 in operation.answers else []),
+        *(_KEY_ERRORS if operation.scope is not Scope.OPEN else []),
+        *(_WRITE_ERRORS if not operation.is_reading else []),
+        *(_BODY_ERRORS if operation.body else []),
+    }
+
+
+def _response(status: int, answer: type[Struct] | str | None, by_type: _Schemas) -> _Schema:
     about = {"description": _MEANINGS[status]}
-    if isinstance(answer, type):
-        return {**about, "content": _content(by_type[answer])}
-    return {**about, "content": {answer: {}}} if answer else about
+    if answer is None:
+        return about
+    return {**about, "content": _content(answer) if isinstance(answer, str) else _json(by_type[answer])}
 
 
-def _content(schema: _Schema) -> _Schema:
+def _json(schema: _Schema) -> _Schema:
     return {"application/json": {"schema": schema}}
+
+
+def _content(media: str) -> _Schema:
+    """The content of an answer that no struct describes: text, any JSON, or bytes."""
+    if media.startswith("text/"):
+        return {media: {"schema": {"type": "string"}}}
+    if media == "application/json":
+        return _json({"type": "object"})
+    kind = {} if "*" in media else {"contentMediaType": media}
+    return {media: {"schema": {"type": "string", "format": "binary", **kind}}}
 
 
 _MEANINGS: Final = {
@@ -289,6 +172,7 @@ _MEANINGS: Final = {
     204: "The job has ended, and the client knows",
     206: "The part that was asked for",
     304: "Nothing has changed",
+    308: "The same address without the slash at its end",
     400: "The request is wrong",
     401: "A key is needed",
     403: "This key may not, or the request comes from another web site",
@@ -297,8 +181,8 @@ _MEANINGS: Final = {
     409: "The job's state does not allow it",
     411: "Content-Length is missing",
     413: "The body is too large",
-    415: "The body is not JSON",
     414: "The address is too long",
+    415: "The body is not JSON",
     416: "The range lies outside of the file",
     417: "The Expect header cannot be met",
     422: "The Idempotency-Key was used for another request",

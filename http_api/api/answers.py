@@ -1,12 +1,13 @@
-"""The form of every answer, for the OpenAPI description; tests compare each answer with it."""
+"""Every answer as a struct: its JSON, its description in OpenAPI and its type are this one definition."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from jobs.catalog import Capabilities
+from jobs.index.queries import Counts
 from jobs.limits import Limits
 from jobs.schema import EffectiveSettings, ModelDefaults
 
@@ -18,6 +19,15 @@ Status = Annotated[
 
 class _Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pass
+
+
+Answer = TypeVar("Answer", bound=Struct)
+
+
+def with_fields_of(record: Struct, kind: type[Answer], **computed: Any) -> Answer:
+    """An answer whose fields are those of the same names of `record`, beside the computed ones."""
+    copied = {name: getattr(record, name) for name in kind.__struct_fields__ if name not in computed}
+    return kind(**copied, **computed)
 
 
 class ErrorAnswer(_Answer, frozen=True, kw_only=True):
@@ -189,23 +199,13 @@ class ResetAnswer(DoneAnswer, frozen=True, kw_only=True):
     reset_count: int
 
 
-class CountsAnswer(_Answer, frozen=True, kw_only=True):
-    """Jobs by status."""
-
-    pending: int
-    processing: int
-    completed: int
-    failed: int
-    total: int
-
-
-class QueueAnswer(CountsAnswer, frozen=True, kw_only=True):
+class QueueAnswer(Counts, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Jobs by status; the rest with `detailed=true`."""
 
     queue_size: int
-    recent_24h: CountsAnswer | UnsetType = UNSET
+    recent_24h: Counts | UnsetType = UNSET
     avg_processing_time_seconds: float | UnsetType = UNSET
-    models: dict[str, CountsAnswer] | UnsetType = UNSET
+    models: dict[str, Counts] | UnsetType = UNSET
     failure_rate: Annotated[float, Meta(description="Percent of the jobs finished in 24 h")] | UnsetType = UNSET
 
 

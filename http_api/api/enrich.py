@@ -12,7 +12,7 @@ from core.errors import InvalidRequest
 from core.explain import EXPECTED, explain
 from core.strict_json import parse_object
 from enrich.enricher import DEFAULT_STYLE, STYLES, Enricher
-from http_api.server.query import Query
+from http_api.api.answers import EnrichAnswer
 from http_api.server.request_body import read_json
 
 _ONE_OF: Final = f"one of {', '.join(STYLES)}"
@@ -34,16 +34,15 @@ class EnrichResource:
 
     def on_post(self, req: Request, resp: Response) -> None:
         """Answer the enriched prompt and who wrote it."""
-        Query(req)
         request = self._request(read_json(req))
         found = self._enricher.enrich(request.prompt, request.style)
-        resp.media = {
-            "original_prompt": found.original_prompt,
-            "enriched_prompt": found.enriched_prompt,
-            "style": found.style,
-            "source": found.source,
-            "warnings": [found.warning] if found.warning else [],
-        }
+        resp.media = EnrichAnswer(
+            original_prompt=found.original_prompt,
+            enriched_prompt=found.enriched_prompt,
+            style=found.style,
+            source=found.source,
+            warnings=[found.warning] if found.warning else [],
+        )
 
     def _request(self, raw: bytes) -> EnrichRequest:
         document = parse_object(raw)

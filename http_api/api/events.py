@@ -12,7 +12,6 @@ from falcon import Request, Response
 from http_api.api.rendering import RenderedStatus, StatusRenderer
 from http_api.server.errors import ApiError
 from http_api.server.forwarded import below
-from http_api.server.query import Query
 from service.watch import JobWatcher, Subscription
 
 #: Open streams per worker; more would starve the other requests of connections.
@@ -38,7 +37,6 @@ class EventResource:
 
     def on_get(self, req: Request, resp: Response, job_id: str) -> None:
         """Begin the stream; raises JobNotFound before it begins."""
-        Query(req)
         if self._watcher.streams >= MAX_STREAMS:
             raise ApiError(falcon.HTTP_503, "Too many event streams are open; poll /api/status instead.", wait=5)
         known = req.get_header("Last-Event-ID")

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Final
+
 from falcon import Request, Response
+from msgspec import Meta, Struct
 
 from http_api.api import image_view
+from http_api.api.answers import GalleryAnswer
 from http_api.server import blocking
-from http_api.server.query import Query
+from http_api.server.query import Text, capped
 from outputs.index.image_index import ImageIndex
 
-MAX_LIMIT = 50
-_MAX_PAGE = 1_000_000
+_MAX_LIMIT: Final = 50
+
+
+class GalleryQuery(Struct, frozen=True, kw_only=True):
+    """The parameters of `GET /api/gallery`."""
+
+    page: Annotated[int, Meta(ge=1, le=1_000_000, description="Page number")] = 1
+    limit: Annotated[int, capped(1, _MAX_LIMIT, f"Images per page; more than {_MAX_LIMIT} gives {_MAX_LIMIT}")] = 20
+    search: Annotated[Text, Meta(description="Every word must occur in the prompt or the model")] = ""
+    model: Annotated[Text | None, Meta(description="Only images of this model")] = None
 
 
 class GalleryResource:
@@ -19,19 +31,17 @@ class GalleryResource:
     def __init__(self, images: ImageIndex) -> None:
         self._images = images
 
-    def on_get(self, req: Request, resp: Response) -> None:
-        """One page; a limit above 50 is served as 50."""
-        query = Query(req, "page", "limit", "search", "model")
-        page = query.integer("page", 1, 1, _MAX_PAGE)
-        limit = query.integer("limit", 20, 1, MAX_LIMIT, is_capped=True)
-        search, model = query.text("search") or "", query.text("model")
-        found = blocking.run(lambda: self._images.page(page=page, limit=limit, search=search, model=model))
-        resp.media = {
-            "images": [image_view.in_gallery(sidecar) for sidecar in found.images],
-            "page": page,
-            "limit": limit,
-            "has_more": found.has_more,
-            "total": found.total,
-        }
+    def on_get(self, req: Request, resp: Response, query: GalleryQuery) -> None:
+        """One page."""
+        found = blocking.run(
+            lambda: self._images.page(page=query.page, limit=query.limit, search=query.search, model=query.model)
+        )
+        resp.media = GalleryAnswer(
+            images=[image_view.in_gallery(sidecar) for sidecar in found.images],
+            page=query.page,
+            limit=query.limit,
+            has_more=found.has_more,
+            total=found.total,
+        )
 
     on_head = on_get

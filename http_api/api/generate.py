@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from falcon import Request, Response
 
+from http_api.api.answers import AcceptedAnswer
 from http_api.api.job_view import api_status
 from http_api.server import blocking
 from http_api.server.client_address import client_key
-from http_api.server.query import Query
 from http_api.server.request_body import read_json
 from jobs.requests import RequestValidator
 from jobs.schema import Job, State
@@ -26,7 +24,6 @@ class GenerateResource:
 
     def on_post(self, req: Request, resp: Response) -> None:
         """Store the job and answer its id."""
-        Query(req)
         request = self._validator.generate(read_json(req))
         client = client_of(req, self._trusted_proxies)
         answer_accepted(req, resp, *blocking.run(lambda: self._submitter.submit(request, client)))
@@ -44,13 +41,13 @@ def answer_accepted(req: Request, resp: Response, state: State, job: Job) -> Non
     resp.media = _answer(job, state)
 
 
-def _answer(job: Job, state: State) -> dict[str, Any]:
+def _answer(job: Job, state: State) -> AcceptedAnswer:
     number = job.effective_settings.num_images
-    return {
-        "job_id": job.id,
-        "status": api_status(state),
-        "num_images": number,
-        "message": f"Image generation job submitted successfully for {number} image(s)",
-        "seed": job.effective_settings.seed,
-        "warnings": job.warnings,
-    }
+    return AcceptedAnswer(
+        job_id=job.id,
+        status=api_status(state),
+        num_images=number,
+        message=f"Image generation job submitted successfully for {number} image(s)",
+        seed=job.effective_settings.seed,
+        warnings=job.warnings,
+    )

@@ -9,7 +9,7 @@ from falcon import Request, Response
 
 from core import files
 from core.errors import IndexUnavailable
-from http_api.server.query import Query
+from http_api.api.answers import LiveAnswer, ReadyAnswer
 from jobs import runner_status
 from jobs.runner_status import Runner, RunnerState
 from service.services import Services
@@ -20,8 +20,7 @@ class LiveResource:
 
     def on_get(self, req: Request, resp: Response) -> None:
         """Answer."""
-        Query(req)
-        resp.media = {"status": "ok"}
+        resp.media = LiveAnswer(status="ok")
 
     on_head = on_get
 
@@ -34,7 +33,6 @@ class ReadyResource:
 
     def on_get(self, req: Request, resp: Response) -> None:
         """Look at the storage, the queue, the index and the runner."""
-        Query(req)
         checks = {
             "storage": self._storage(),
             "queue": self._queue(),
@@ -43,11 +41,9 @@ class ReadyResource:
         }
         troubles = [check["message"] for check in checks.values() if not check["ok"]]
         resp.status = falcon.HTTP_503 if troubles else falcon.HTTP_200
-        resp.media = {
-            "status": "error" if troubles else "ok",
-            "message": " ".join(troubles) or "Ready.",
-            "checks": checks,
-        }
+        resp.media = ReadyAnswer(
+            status="error" if troubles else "ok", message=" ".join(troubles) or "Ready.", checks=checks
+        )
 
     on_head = on_get
 

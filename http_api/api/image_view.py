@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
+from http_api.api.answers import GalleryImage, MetadataAnswer, StatusImage, StatusImageMetadata, with_fields_of
 from jobs.ids import image_folder
 from outputs.sidecar import Sidecar
 
@@ -15,46 +12,21 @@ def file_path(sidecar: Sidecar) -> str:
     return f"{image_folder(sidecar.id)}/{sidecar.id}.png"
 
 
-def in_status(sidecar: Sidecar) -> dict[str, Any]:
+def in_status(sidecar: Sidecar) -> StatusImage:
     """An entry of `images` in a job's status."""
-    return {
-        "id": sidecar.id,
-        "file_path": file_path(sidecar),
-        "created_at": sidecar.created_at,
-        "metadata": {
-            "model_id": sidecar.model_id,
-            "prompt": sidecar.prompt,
-            "negative_prompt": sidecar.negative_prompt,
-            "settings": sidecar.settings,
-            "image_number": sidecar.image_number,
-            "total_images": sidecar.total_images,
-            "seed": sidecar.seed,
-            "width": sidecar.width,
-            "height": sidecar.height,
-        },
-    }
+    return StatusImage(
+        id=sidecar.id,
+        file_path=file_path(sidecar),
+        created_at=sidecar.created_at,
+        metadata=with_fields_of(sidecar, StatusImageMetadata),
+    )
 
 
-def in_gallery(sidecar: Sidecar) -> dict[str, Any]:
+def in_gallery(sidecar: Sidecar) -> GalleryImage:
     """An entry of the gallery."""
-    return {
-        "id": sidecar.id,
-        "model_id": sidecar.model_id,
-        "prompt": sidecar.prompt,
-        "created_at": sidecar.created_at,
-        "settings": sidecar.settings,
-        "negative_prompt": sidecar.negative_prompt,
-        "seed": sidecar.seed,
-        "width": sidecar.width,
-        "height": sidecar.height,
-        "job_id": sidecar.job_id,
-        "image_number": sidecar.image_number,
-        "total_images": sidecar.total_images,
-    }
+    return with_fields_of(sidecar, GalleryImage)
 
 
-def metadata(sidecar: Sidecar) -> dict[str, Any]:
+def metadata(sidecar: Sidecar) -> MetadataAnswer:
     """Everything that is known of an image: all that its sidecar holds, but the schema's number."""
-    known: dict[str, Any] = msgspec.to_builtins(sidecar)
-    known.pop("schema")
-    return {**known, "file_path": file_path(sidecar)}
+    return with_fields_of(sidecar, MetadataAnswer, file_path=file_path(sidecar))

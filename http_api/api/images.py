@@ -8,9 +8,8 @@ import falcon
 from falcon import Request, Response
 
 from http_api.api import image_view
+from http_api.api.answers import DoneAnswer
 from http_api.server import blocking, file_answer
-from http_api.server.query import Query
-from http_api.server.request_body import refuse_body
 from jobs.spool import Spool
 from outputs import thumbnail
 from outputs.store import ImageStore
@@ -28,7 +27,6 @@ class PngResource:
 
     def on_get(self, req: Request, resp: Response, image_id: str) -> None:
         """Stream the file, or a part; a reader gets all its bytes even if the image is deleted meanwhile."""
-        Query(req)
         stream, sidecar = self._store.open(image_id)
         resp.cache_control = [_FOR_EVER]
         resp.set_header("Content-Disposition", f'inline; filename="{sidecar.id}.png"')
@@ -45,7 +43,6 @@ class ThumbnailResource:
 
     def on_get(self, req: Request, resp: Response, image_id: str) -> None:
         """Send it, making it first if nobody has."""
-        Query(req)
         etag = f"{self._store.sidecar(image_id).sha256}-{thumbnail.SIDE}"
         resp.cache_control = [_FOR_EVER]
         if file_answer.is_not_modified(req, etag):
@@ -66,7 +63,6 @@ class MetadataResource:
 
     def on_get(self, req: Request, resp: Response, image_id: str) -> None:
         """What the sidecar says."""
-        Query(req)
         resp.media = image_view.metadata(self._store.sidecar(image_id))
 
     on_head = on_get
@@ -81,7 +77,5 @@ class ImageResource:
 
     def on_delete(self, req: Request, resp: Response, image_id: str) -> None:
         """Remove the image; its job stays."""
-        Query(req)
-        refuse_body(req)
         blocking.run(lambda: delete_image(self._spool, self._store, image_id))
-        resp.media = {"status": "success", "message": "Image deleted successfully"}
+        resp.media = DoneAnswer(status="success", message="Image deleted successfully")

@@ -2,85 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, cast
 
 from http_api.api import image_view
+from http_api.api.answers import JobSummary, ProgressAnswer, Status, StatusAnswer, with_fields_of
 from jobs.schema import Job, Phase, State
 from service.snapshot import JobSnapshot
 
-_FLAGS: Final = ("preparing", "loading_model", "generating", "saving", "completed", "failed")
 
-
-def api_status(state: State) -> str:
+def api_status(state: State) -> Status:
     """One of the four values of the API."""
-    return state.shown_as
+    return cast("Status", state.shown_as)
 
 
-def status(snapshot: JobSnapshot) -> dict[str, Any]:
+def status(snapshot: JobSnapshot) -> StatusAnswer:
     """The answer of `/status`; every key is always present."""
     job = snapshot.job
-    return {
-        "id": job.id,
-        "status": api_status(snapshot.state),
-        "model_id": job.model_id,
-        "prompt": job.prompt,
-        "negative_prompt": job.negative_prompt,
-        "settings": job.settings,
-        "effective_settings": job.effective_settings,
-        "created_at": job.created_at,
-        "started_at": job.started_at,
-        "completed_at": job.completed_at,
-        "message": message(snapshot),
-        "progress": progress(snapshot),
-        "images": [image_view.in_status(sidecar) for sidecar in snapshot.images],
-        "queue_position": snapshot.position,
-        "eta_seconds": None if snapshot.eta is None else round(snapshot.eta, 1),
-        "preview_url": None if snapshot.preview is None else f"/api/jobs/{job.id}/preview?version={snapshot.preview}",
-        "attempts": job.attempts,
-        "error_message": _error_message(snapshot),
-        "error_type": _error_type(snapshot),
-        "warnings": [*job.warnings, *snapshot.warnings],
-        "duration_seconds": job.duration_seconds,
-        "source": job.source,
-        "retry_of": job.retry_of,
-    }
+    return with_fields_of(
+        job,
+        StatusAnswer,
+        **_computed(snapshot),
+        message=message(snapshot),
+        progress=progress(snapshot),
+        images=[image_view.in_status(sidecar) for sidecar in snapshot.images],
+        queue_position=snapshot.position,
+        eta_seconds=None if snapshot.eta is None else round(snapshot.eta, 1),
+        preview_url=None if snapshot.preview is None else f"/api/jobs/{job.id}/preview?version={snapshot.preview}",
+        warnings=[*job.warnings, *snapshot.warnings],
+    )
 
 
-def summary(job: Job, state: State) -> dict[str, Any]:
+def summary(job: Job, state: State) -> JobSummary:
     """An entry of the list of jobs: what its file says, without its images."""
-    snapshot = JobSnapshot(job=job, state=state)
+    return with_fields_of(job, JobSummary, **_computed(JobSnapshot(job=job, state=state)))
+
+
+def _computed(snapshot: JobSnapshot) -> dict[str, Any]:
+    """The fields of a summary that the job's file does not have as they are."""
     return {
-        "id": job.id,
-        "status": api_status(state),
-        "model_id": job.model_id,
-        "prompt": job.prompt,
-        "negative_prompt": job.negative_prompt,
-        "settings": job.settings,
-        "effective_settings": job.effective_settings,
-        "created_at": job.created_at,
-        "started_at": job.started_at,
-        "completed_at": job.completed_at,
-        "duration_seconds": job.duration_seconds,
-        "attempts": job.attempts,
+        "status": api_status(snapshot.state),
         "error_message": _error_message(snapshot),
         "error_type": _error_type(snapshot),
-        "source": job.source,
-        "retry_of": job.retry_of,
     }
 
 
-def progress(snapshot: JobSnapshot) -> dict[str, Any]:
+def progress(snapshot: JobSnapshot) -> ProgressAnswer:
     """Exactly one of the six flags is true; steps are those of the current image."""
     true_flag = _true_flag(snapshot)
-    flags: dict[str, Any] = {name: name == true_flag for name in _FLAGS}
     number, step = _position_within(snapshot)
-    return {
-        **flags,
-        "step": step,
-        "total_steps": _total_steps(snapshot),
-        "image_number": number,
-        "total_images": snapshot.job.effective_settings.num_images,
-    }
+    return ProgressAnswer(
+        preparing=true_flag == "preparing",
+        loading_model=true_flag == "loading_model",
+        generating=true_flag == "generating",
+        saving=true_flag == "saving",
+        completed=true_flag == "completed",
+        failed=true_flag == "failed",
+        step=step,
+        total_steps=_total_steps(snapshot),
+        image_number=number,
+        total_images=snapshot.job.effective_settings.num_images,
+    )
 
 
 def message(snapshot: JobSnapshot) -> str:

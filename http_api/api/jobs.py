@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import Final
+from typing import Annotated, Final
 
 import falcon
 from falcon import Request, Response
+from msgspec import Meta, Struct
 
+from http_api.api.answers import CancelAnswer, JobsAnswer
 from http_api.api.generate import answer_accepted, client_of
 from http_api.api.job_view import summary
 from http_api.server import blocking, file_answer
 from http_api.server.errors import ApiError
-from http_api.server.query import Query
-from http_api.server.request_body import refuse_body
+from http_api.server.query import Text
 from jobs.index.job_index import JobIndex
 from jobs.schema import State
 from jobs.spool import Spool
 from service.cancel import cancel
 from service.submit import Submitter
 
-MAX_LIMIT: Final = 100
 #: What `status` may ask for: all that are shown by that word, and by itself a state that is shown by another's.
-STATUSES: Final = {word.value: tuple(state for state in State if state.shown_as == word) or (word,) for word in State}
+STATES_SHOWN: Final = {word: tuple(state for state in State if state.shown_as == word) or (word,) for word in State}
+
+
+class JobListQuery(Struct, frozen=True, kw_only=True):
+    """The parameters of `GET /api/jobs`."""
+
+    status: Annotated[
+        State | None,
+        Meta(description="Only jobs with this status; `failed` includes the cancelled ones"),
+    ] = None
+    model: Annotated[Text | None, Meta(description="Only jobs of this model")] = None
+    limit: Annotated[int, Meta(ge=1, le=100, description="Jobs per page")] = 20
+    cursor: Annotated[Text | None, Meta(description="The next_cursor of the page before")] = None
+
+
+class PreviewQuery(Struct, frozen=True, kw_only=True):
+    """The parameters of `GET /api/jobs/<job_id>/preview`."""
+
+    version: Annotated[
+        Text | None, Meta(description="As in preview_url: a word that makes each preview's address its own")
+    ] = None
 
 
 class JobListResource:
@@ -32,18 +52,14 @@ class JobListResource:
     def __init__(self, jobs: JobIndex) -> None:
         self._jobs = jobs
 
-    def on_get(self, req: Request, resp: Response) -> None:
+    def on_get(self, req: Request, resp: Response, query: JobListQuery) -> None:
         """Jobs, newest first, and the cursor of the next page."""
-        query = Query(req, "status", "model", "limit", "cursor")
-        status = query.choice("status", tuple(STATUSES))
-        states = STATUSES[status] if status else tuple(State)
-        limit, model, cursor = query.integer("limit", 20, 1, MAX_LIMIT), query.text("model"), query.text("cursor")
-        page = blocking.run(lambda: self._jobs.page(states=states, model=model, limit=limit, cursor=cursor))
-        resp.media = {
-            "jobs": [summary(job, state) for state, job in page.jobs],
-            "limit": limit,
-            "next_cursor": page.next_cursor,
-        }
+        states = STATES_SHOWN[query.status] if query.status else tuple(State)
+        page = blocking.run(
+            lambda: self._jobs.page(states=states, model=query.model, limit=query.limit, cursor=query.cursor)
+        )
+        jobs = [summary(job, state) for state, job in page.jobs]
+        resp.media = JobsAnswer(jobs=jobs, limit=query.limit, next_cursor=page.next_cursor)
 
     on_head = on_get
 
@@ -56,15 +72,9 @@ class CancelResource:
 
     def on_post(self, req: Request, resp: Response, job_id: str) -> None:
         """Cancel at once if it waits, within a step if it runs; again is fine, too late is 409."""
-        Query(req)
-        refuse_body(req)
         is_over = blocking.run(lambda: cancel(self._spool, job_id))
-        resp.media = {
-            "status": "success",
-            "job_id": job_id,
-            "cancelled": is_over,
-            "message": "Job cancelled" if is_over else "The job stops at its next step",
-        }
+        message = "Job cancelled" if is_over else "The job stops at its next step"
+        resp.media = CancelAnswer(status="success", message=message, job_id=job_id, cancelled=is_over)
 
 
 class RetryResource:
@@ -76,8 +86,6 @@ class RetryResource:
 
     def on_post(self, req: Request, resp: Response, job_id: str) -> None:
         """A new job with the same request and seed; only for a job that has ended."""
-        Query(req)
-        refuse_body(req)
         client = client_of(req, self._trusted_proxies)
         answer_accepted(req, resp, *blocking.run(lambda: self._submitter.retry(job_id, client)))
 
@@ -88,9 +96,8 @@ class PreviewResource:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
 
-    def on_get(self, req: Request, resp: Response, job_id: str) -> None:
+    def on_get(self, req: Request, resp: Response, job_id: str, query: PreviewQuery) -> None:
         """The latest preview; 404 where there is none (yet, or no more)."""
-        Query(req, "version")
         self._spool.find(job_id)
         preview = self._spool.preview(job_id)
         if preview is None:

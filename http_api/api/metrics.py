@@ -17,7 +17,6 @@ from prometheus_client.registry import Collector
 
 from core.errors import IndexUnavailable
 from http_api.server import blocking
-from http_api.server.query import Query
 from jobs import runner_status
 from jobs.index.figures import BOUNDS, Figures, Histogram
 from jobs.runner_status import RunnerState
@@ -38,7 +37,6 @@ class MetricsResource:
 
     def on_get(self, req: Request, resp: Response) -> None:
         """Answer in the text format."""
-        Query(req)
         moment, answer = self._answer
         if time.monotonic() - moment > _FRESH:
             answer = blocking.run(lambda: generate_latest(self._registry))

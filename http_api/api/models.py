@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from falcon import Request, Response
 
 from core.layout import Layout
-from http_api.server.query import Query
+from http_api.api.answers import ModelAnswer, ModelsAnswer, with_fields_of
 from jobs import runner_status
 from jobs.catalog import Catalog
 
@@ -22,12 +21,12 @@ class ModelResource:
 
     def on_get(self, req: Request, resp: Response) -> None:
         """All models by key, and the default."""
-        Query(req)
         plans = self._plans()
-        resp.media = {
-            "models": {key: self._entry(key) | {"plan": plans.get(key)} for key in self._catalog.models},
-            "default": self._catalog.default,
+        models = {
+            key: with_fields_of(entry, ModelAnswer, available=self._catalog.is_available(key), plan=plans.get(key))
+            for key, entry in self._catalog.models.items()
         }
+        resp.media = ModelsAnswer(models=models, default=self._catalog.default)
 
     on_head = on_get
 
@@ -38,14 +37,3 @@ class ModelResource:
         for runner in runner_status.read_living(self._layout):
             plans |= runner.status.plans if runner.status else {}
         return plans
-
-    def _entry(self, key: str) -> dict[str, Any]:
-        entry = self._catalog.entry(key)
-        return {
-            "id": entry.id,
-            "description": entry.description,
-            "available": self._catalog.is_available(key),
-            "defaults": msgspec.to_builtins(entry.defaults),
-            "limits": msgspec.to_builtins(entry.limits),
-            "capabilities": msgspec.to_builtins(entry.capabilities),
-        }

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
-import msgspec
 from falcon import Request, Response
+from msgspec import Meta, Struct, structs
 
 from core.settings import Settings
+from http_api.api.answers import QueueAnswer, ResetAnswer
 from http_api.server import blocking
-from http_api.server.query import Query
-from http_api.server.request_body import refuse_body
 from jobs.claims import recover_all
 from jobs.index.job_index import JobIndex
 from jobs.spool import Spool
+
+
+class QueueQuery(Struct, frozen=True, kw_only=True):
+    """The parameters of `GET /api/queue`."""
+
+    detailed: Annotated[bool, Meta(description="Also the last 24 hours, by model")] = False
 
 
 class QueueResource:
@@ -22,14 +27,11 @@ class QueueResource:
     def __init__(self, jobs: JobIndex) -> None:
         self._jobs = jobs
 
-    def on_get(self, req: Request, resp: Response) -> None:
+    def on_get(self, req: Request, resp: Response, query: QueueQuery) -> None:
         """Counts; with `detailed=true` those of the last 24 hours, by model, and the failure rate."""
-        detailed = Query(req, "detailed").boolean("detailed")
         counts = self._jobs.counts()
-        answer: dict[str, Any] = {**msgspec.to_builtins(counts), "queue_size": counts.pending}
-        if detailed:
-            answer.update(msgspec.to_builtins(self._jobs.statistics()))
-        resp.media = answer
+        details = structs.asdict(self._jobs.statistics()) if query.detailed else {}
+        resp.media = QueueAnswer(**structs.asdict(counts), queue_size=counts.pending, **details)
 
     on_head = on_get
 
@@ -43,14 +45,9 @@ class ResetQueueResource:
 
     def on_post(self, req: Request, resp: Response) -> None:
         """Return stalled jobs to pending; a job that a living process holds is never touched."""
-        Query(req)
-        refuse_body(req)
         count = blocking.run(self._recover)
-        resp.media = {
-            "status": "success",
-            "reset_count": count,
-            "message": f"Reset {count} stalled jobs to pending status",
-        }
+        message = f"Reset {count} stalled jobs to pending status"
+        resp.media = ResetAnswer(status="success", message=message, reset_count=count)
 
     def _recover(self) -> int:
         count = recover_all(self._spool, max_attempts=self._settings.max_attempts, waits=self._settings.retry_delays)

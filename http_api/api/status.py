@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Annotated
 
 import falcon
 from falcon import Request, Response
+from msgspec import Meta, Struct
 
 from http_api.api.rendering import RenderedStatus, StatusRenderer
 from http_api.server import file_answer
 from http_api.server.forwarded import below
-from http_api.server.query import Query
 from service.snapshot_reader import SnapshotReader
 from service.watch import JobWatcher
 
-MAX_WAIT: Final = 60
+
+class StatusQuery(Struct, frozen=True, kw_only=True):
+    """The parameters of `GET /api/status/<job_id>`."""
+
+    wait: Annotated[
+        int, Meta(ge=0, le=60, description="Seconds to wait for its end, or with If-None-Match for any change")
+    ] = 0
 
 
 class StatusResource:
@@ -30,10 +36,9 @@ class StatusResource:
         self._watcher = watcher
         self._renderer = renderer
 
-    def on_get(self, req: Request, resp: Response, job_id: str) -> None:
+    def on_get(self, req: Request, resp: Response, job_id: str, query: StatusQuery) -> None:
         """Answer the status."""
-        wait = Query(req, "wait").integer("wait", 0, 0, MAX_WAIT)
-        found = self._wait(req, job_id, wait) if wait else self._renderer.render(self._reader.read(job_id))
+        found = self._wait(req, job_id, query.wait) if query.wait else self._renderer.render(self._reader.read(job_id))
         resp.etag = found.version
         resp.set_header("Cache-Control", "no-cache")
         if file_answer.is_not_modified(req, found.version):

@@ -56,6 +56,7 @@ const section = (title, ...content) => [make("h3", { textContent: title }), ...c
 
 const body = (document_, path, method, operation) => {
   const inside = make("div", { className: "inside" });
+  inside.append(make("p", { className: "about", textContent: operation.description }));
   inside.append(make("pre", { textContent: curl(path, method, operation), tabIndex: 0 }));
   if (operation.parameters.length) {
     inside.append(...section("Parameters", table(operation.parameters.map((item) =>

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection
+from typing import Any
 
 import falcon
 from falcon import Request, Response
 
 from core import hosts
 from core.errors import InvalidRequest
-from http_api.access import KeyFile
+from http_api.access import KeyFile, Scope
+from http_api.route import Operations
 from http_api.server.errors import ApiError
-
-#: What a person or a monitor sees without a key: the page itself, the description, and whether we live.
-_OPEN: Final = ("/", "/docs", "/api/openapi.json", "/health/live", "/health/ready")
-#: What monitors on this machine ask for, by its address rather than by its public name.
-_MONITORED: Final = ("/health/live", "/health/ready", "/metrics")
-_SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
 class KeyGuard:
-    """Lets a request pass only with a key for its scope: reading, submitting, or everything else (admin)."""
+    """Lets a request pass only with a key for the scope that its row names.
 
-    def __init__(self, keys: KeyFile) -> None:
+    Falcon calls it for what a row is served at. The rest leads nowhere: unknown addresses, and methods that are not
+    served.
+    """
+
+    def __init__(self, keys: KeyFile, operations: Operations) -> None:
         self._keys = keys
+        self._operations = operations
 
-    def process_request(self, req: Request, resp: Response) -> None:
+    def process_resource(self, req: Request, resp: Response, resource: Any, params: dict[str, Any]) -> None:
         """Raise 401 without a valid key, 403 with one for other things."""
-        if req.method in _SAFE and (req.path in _OPEN or req.path.startswith("/static/")):
+        operation = self._operations.of(req)
+        if operation is None or operation.scope is Scope.OPEN:
             return
         key = self._keys.find(_presented(req))
         if key is None:
@@ -35,18 +37,11 @@ class KeyGuard:
             raise ApiError(
                 falcon.HTTP_401, "This needs a valid API key: send `Authorization: Bearer KEY` or `X-Api-Key: KEY`."
             )
-        scope = scope_of(req.method, req.path)
-        if not key.may(scope):
-            raise ApiError(falcon.HTTP_403, f"The key {key.name!r} has not the scope {scope!r} that this needs.")
+        if not key.may(operation.scope):
+            raise ApiError(
+                falcon.HTTP_403, f"The key {key.name!r} lacks the scope '{operation.scope.value}' that this needs."
+            )
         req.context.key = key.name
-
-
-def scope_of(method: str, path: str) -> str:
-    """The scope that a request needs."""
-    if method in _SAFE:
-        return "read"
-    is_submitting = path in ("/api/generate", "/api/enrich") or path.endswith(("/cancel", "/retry"))
-    return "submit" if method == "POST" and is_submitting else "admin"
 
 
 def _presented(req: Request) -> str:
@@ -58,11 +53,12 @@ class HostGuard:
     """Answers only for known host names, so that no foreign name can be pointed at this server (DNS rebinding).
 
     Known are `names`, or where there are none the names that this machine has for itself (localhost, 127.0.0.1,
-    ::1). Health and metrics are answered for those as well, whatever `names` are.
+    ::1). What monitors ask for (`monitored`: paths) is answered for those as well, whatever `names` are.
     """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], monitored: Collection[str]) -> None:
         self._hosts = {hosts.split(name) for name in names}
+        self._monitored = frozenset(monitored)
 
     def process_request(self, req: Request, resp: Response) -> None:
         """Raise 400 for another name."""
@@ -78,4 +74,4 @@ class HostGuard:
             )
 
     def _answers_loopback(self, path: str) -> bool:
-        return not self._hosts or path in _MONITORED
+        return not self._hosts or path in self._monitored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.settings import Settings
-from http_api.app import create_app
+from http_api.app import ROUTES, create_app
+from http_api.openapi import query_parameters
 from service.services import build_services
 from tests.described import check_answer
 from tests.faults.hostile import BODY, environment
 from tests.faults.table import record
+from tests.unit.http_api.test_any_request import ENDLESS, ROWS
 from tests.unit.http_api.test_any_request import requests as described_requests
 
+PARAMETERS = {item["name"] for _, operation in ROWS for item in query_parameters(operation.query)}
 SETTINGS = ["num_images", "num_inference_steps", "guidance_scale", "height", "width", "seed", "callback", "odd"]
 scalars = (
     st.none()
@@ -47,34 +51,14 @@ ids = st.sampled_from(["{job}", "img_0123456789abcdef0123456789abcdef_1", "..", 
     st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="/?#%"), min_size=1, max_size=20
 )
 paths = st.sampled_from(
-    [
-        "/api/models",
-        "/api/generate",
-        "/api/status/{id}",
-        "/api/get_image/{id}",
-        "/api/image/{id}",
-        "/api/image/{id}/metadata",
-        "/api/image/{id}/thumbnail",
-        "/api/queue",
-        "/api/reset_queue",
-        "/api/gallery",
-        "/api/enrich",
-        "/api/jobs",
-        "/api/jobs/{id}/cancel",
-        "/api/jobs/{id}/retry",
-        "/api/jobs/{id}/preview",
-        "/health/live",
-        "/health/ready",
-        "/static/{id}",
-        "/{id}",
-    ]
+    [re.sub(r"{\w+}", "{id}", route.path) for route in ROUTES if not route.path.endswith(ENDLESS)] + ["/{id}"]
 )
 words = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cs"]), max_size=12)
 queries = st.dictionaries(
-    st.sampled_from(["page", "limit", "search", "model", "detailed", "width", "status", "wait", "odd"]),
+    st.sampled_from([*sorted(PARAMETERS - {"wait"}), "width", "odd"]),
     st.integers(-5, 10**30).map(str) | words | st.sampled_from(["1_0", "\uff11", "true", "0", "1e3", "%00"]),
     max_size=3,
-).filter(lambda query: "wait" not in query)
+)
 headers = st.dictionaries(
     st.sampled_from(
         ["Range", "If-None-Match", "If-Modified-Since", "Idempotency-Key", "X-Request-Id", "Accept", "Origin"]

@@ -11,7 +11,9 @@ from falcon.testing import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from http_api.openapi import OPERATIONS, Operation
+from http_api.app import ROUTES
+from http_api.openapi import query_parameters
+from http_api.route import Operation, Route
 from jobs.schema import State
 from service.services import Services
 
@@ -51,25 +53,27 @@ headers = st.dictionaries(
     max_size=2,
 )
 types = st.sampled_from(["application/json", "application/json; charset=utf-8", "text/plain", ""])
-operations = st.sampled_from([operation for operation in OPERATIONS if not operation.path.endswith(ENDLESS)])
+ROWS = [(route, row) for route in ROUTES for row in route.operations if not route.path.endswith(ENDLESS)]
 
 
 @st.composite
 def requests(draw: st.DrawFn) -> dict[str, Any]:
     """A request that is right in some ways and wrong in others."""
-    operation: Operation = draw(operations)
-    path = re.sub(r"{\w+}", lambda _: quote(draw(ids), safe=""), operation.path)
-    names = st.sampled_from([item["name"] for item in operation.parameters if item["name"] != "wait"] or ["x"]) | words
+    row: tuple[Route, Operation] = draw(st.sampled_from(ROWS))
+    route, operation = row
+    path = re.sub(r"{\w+}", lambda _: quote(draw(ids), safe=""), route.path)
+    known = [item["name"] for item in query_parameters(operation.query) if item["name"] != "wait"]
+    names = st.sampled_from(known or ["x"]) | words
     query = draw(st.dictionaries(names, words | st.integers().map(str), max_size=3))
     sent = draw(headers)
     if operation.body is not None or draw(st.booleans()):
         sent["Content-Type"] = draw(types)
     return {
-        "method": operation.method.upper(),
+        "method": operation.method,
         "path": path,
         "params": query,
         "headers": {name: value for name, value in sent.items() if value},
-        "body": draw(bodies) if operation.method == "post" else b"",
+        "body": draw(bodies) if operation.method == "POST" else b"",
     }
 
 

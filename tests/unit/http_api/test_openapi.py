@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+from falcon import Request, Response
 from falcon.inspect import inspect_app
 from falcon.testing import TestClient
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from http_api.app import create_app
-from http_api.openapi import OPERATIONS, describe
+from http_api.access import Scope
+from http_api.app import ROUTES, create_app
+from http_api.openapi import describe
+from http_api.route import Route
 from service.services import Services
 from tests.described import check_answer
 
-PAGE_ROUTES = {"/", "/docs", "/static/{name}"}
 
-
-def test_every_route_is_described_and_every_description_is_served(services: Services) -> None:
+def test_every_route_has_a_row_with_a_scope_and_a_description(services: Services) -> None:
+    app = inspect_app(create_app(services))
     served = {
-        (method.method.lower(), route.path)
-        for route in inspect_app(create_app(services)).routes
+        (method.method, route.path)
+        for route in app.routes
         for method in route.methods
-        if method.method not in ("OPTIONS", "HEAD") and not method.internal and route.path not in PAGE_ROUTES
+        if method.method not in ("OPTIONS", "HEAD") and not method.internal
     }
-    assert {(operation.method, operation.path) for operation in OPERATIONS} == served
+    rows = {(row.method, route.path): row for route in ROUTES for row in route.operations}
+    described = {(method.upper(), path) for path, methods in describe(ROUTES)["paths"].items() for method in methods}
+    assert served == rows.keys() == described
+    assert {type(row.scope) for row in rows.values()} == {Scope}
+    assert not app.static_routes
+    assert not app.sinks, "nothing is served past the table"
+
+
+def test_a_resource_that_serves_more_than_its_row_says_is_refused(services: Services) -> None:
+    class Resource:
+        def on_get(self, req: Request, resp: Response) -> None: ...
+
+        on_head = on_get
+
+        def on_delete(self, req: Request, resp: Response) -> None: ...
+
+    row = ROUTES[0].operations[0]
+    route = Route("/more", ROUTES[0].tag, lambda context: Resource(), replace(row, method="GET", body=None))
+    with pytest.raises(ValueError, match="/more serves"):
+        create_app(services, [route])
 
 
 def test_the_document_is_served_and_its_references_lead_somewhere(client: TestClient) -> None:
@@ -39,12 +61,12 @@ def test_the_document_is_served_and_its_references_lead_somewhere(client: TestCl
 
 
 def test_operation_ids_are_unique() -> None:
-    names = [operation.name for operation in OPERATIONS]
+    names = [route.operation_id(row) for route in ROUTES for row in route.operations]
     assert len(set(names)) == len(names)
 
 
 def test_the_request_schema_is_the_one_that_validates() -> None:
-    schemas = describe()["components"]["schemas"]
+    schemas = describe(ROUTES)["components"]["schemas"]
     assert schemas["RequestSettings"]["properties"]["num_images"]["maximum"] == 8
     assert schemas["GenerateRequest"]["required"] == ["model_id", "prompt"]
     assert schemas["GenerateRequest"]["additionalProperties"] is False

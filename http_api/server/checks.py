@@ -1,0 +1,33 @@
+"""What is checked of every request before its resource sees it, as its row says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from falcon import Request, Response
+from msgspec import Struct
+
+from http_api.route import Operations
+from http_api.server.query import NoParameters, QueryDecoder
+from http_api.server.request_body import refuse_body
+
+
+class RequestChecks:
+    """Decodes the query parameters for the responder's `query`, and refuses a body where none is read."""
+
+    def __init__(self, operations: Operations) -> None:
+        kinds = {row.query for row in operations if row.query is not None}
+        self._decoders: dict[type[Struct], QueryDecoder[Struct]] = {kind: QueryDecoder(kind) for kind in kinds}
+        self._operations = operations
+
+    def process_resource(self, req: Request, resp: Response, resource: Any, params: dict[str, Any]) -> None:
+        """Add `query` to what the responder is called with; raises InvalidRequest, and ApiError 411, 413, 415."""
+        operation = self._operations.of(req)
+        if operation is None:
+            return
+        if operation.query is not None:
+            query = self._decoders[operation.query].decode(req.params, is_reading=operation.is_reading)
+            if operation.query is not NoParameters:
+                params["query"] = query
+        if operation.body is None and not operation.is_reading:
+            refuse_body(req)
