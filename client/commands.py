@@ -158,9 +158,10 @@ def queue(client: CyberImageClient, args: Namespace) -> None:
     _show(args, counts, lambda: _fields(counts, recent_24h=None, models=None))
     if not args.json:
         more = {"last 24 hours": counts.recent_24h, **(counts.models or {})} if counts.recent_24h else {}
-        rows = [(name, n.pending, n.processing, n.completed, n.failed, n.total) for name, n in more.items() if n]
+        states = ("pending", "processing", "completed", "failed", "cancelled", "total")
+        rows = [(name, *(getattr(n, state) for state in states)) for name, n in more.items() if n]
         if rows:
-            terminal.table(("", "pending", "processing", "completed", "failed", "total"), rows)
+            terminal.table(("", *states), rows)
 
 
 def gallery(client: CyberImageClient, args: Namespace) -> None:

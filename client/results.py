@@ -126,6 +126,7 @@ class QueueCounts(Struct, frozen=True, kw_only=True):
     processing: int = 0
     completed: int = 0
     failed: int = 0
+    cancelled: int = 0
     total: int = 0
 
 

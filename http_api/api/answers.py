@@ -222,7 +222,7 @@ class QueueAnswer(Counts, frozen=True, kw_only=True, forbid_unknown_fields=True)
     recent_24h: Counts | UnsetType = UNSET
     avg_processing_time_seconds: float | UnsetType = UNSET
     models: dict[str, Counts] | UnsetType = UNSET
-    failure_rate: Annotated[float, Meta(description="Percent of the jobs finished in 24 h")] | UnsetType = UNSET
+    failure_rate: Annotated[float, Meta(description="Percent in 24 h; cancelled jobs do not count")] | UnsetType = UNSET
 
 
 class GalleryImage(_Answer, frozen=True, kw_only=True):

@@ -63,12 +63,13 @@ Row = tuple[str, bytes, int, str, int, float | None, float | None, str | None]
 
 
 class Counts(Struct, frozen=True, kw_only=True):
-    """How many jobs are in each state, as the API shows it: cancelled jobs count as failed."""
+    """How many jobs are in each state."""
 
     pending: int
     processing: int
     completed: int
     failed: int
+    cancelled: int
     total: int
 
 
@@ -79,16 +80,16 @@ class Statistics(Struct, frozen=True, kw_only=True):
     #: Mean time from first start to end of the completed ones; 0 if there are none.
     avg_processing_time_seconds: float
     models: dict[str, Counts]
-    #: Percent of the finished ones that failed, with two decimals; 0 if none is finished.
+    #: Percent that failed of those that ended by themselves, with two decimals; 0 if none did.
     failure_rate: float
 
 
 def to_counts(rows: Iterable[tuple[int, int]]) -> Counts:
     """Counts from pairs of state number and amount."""
-    shown = dict.fromkeys((state.shown_as for state in STATES), 0)
+    by_state = dict.fromkeys((state.value for state in STATES), 0)
     for number, amount in rows:
-        shown[STATES[number].shown_as] += amount
-    return Counts(**shown, total=sum(shown.values()))
+        by_state[STATES[number].value] += amount
+    return Counts(**by_state, total=sum(by_state.values()))
 
 
 TallyRow = tuple[str, int, int, int, float]

@@ -34,12 +34,12 @@ def test_the_queue_counts_jobs_by_state(client: TestClient, submit: Submit, begi
     begin(ids[1]).fail(JobError(type="x", message="y"))
     services.spool.cancel(ids[2])
     held = begin(ids[3])
-    counts = {"pending": 1, "processing": 1, "completed": 1, "failed": 2, "total": 5}
+    counts = {"pending": 1, "processing": 1, "completed": 1, "failed": 1, "cancelled": 1, "total": 5}
     assert client.simulate_get("/api/queue").json == {**counts, "queue_size": 1}
     detailed = client.simulate_get("/api/queue", params={"detailed": "true"}).json
     assert detailed["recent_24h"] == counts
     assert detailed["models"] == {"tiny": counts}
-    assert detailed["failure_rate"] == 66.67
+    assert detailed["failure_rate"] == 50.0
     assert detailed["avg_processing_time_seconds"] >= 0
     held.abandon()
 

@@ -19,6 +19,7 @@ import pytest
 from core.errors import IndexUnavailable, InvalidRequest
 from jobs.claims import claim
 from jobs.index.job_index import JobIndex
+from jobs.index.queries import Counts
 from jobs.schema import Job, State, encode
 from jobs.spool import Spool
 from tests.conftest import REPOSITORY
@@ -38,10 +39,8 @@ def index(spool: Spool) -> JobIndex:
 
 def directories(spool: Spool) -> dict[str, int]:
     """The counts as the directories give them."""
-    sizes = {state: len(list(spool.ids(state))) for state in State}
-    failed = sizes[State.FAILED] + sizes[State.CANCELLED]
-    shown = {"pending": sizes[State.PENDING], "processing": sizes[State.PROCESSING]}
-    return {**shown, "completed": sizes[State.COMPLETED], "failed": failed, "total": sum(sizes.values())}
+    sizes = {state.value: len(list(spool.ids(state))) for state in State}
+    return {**sizes, "total": sum(sizes.values())}
 
 
 def counts(index: JobIndex) -> dict[str, int]:
@@ -84,16 +83,16 @@ def test_follows_a_job_through_its_life(index: JobIndex, spool: Spool, new_job: 
     first, second = new_job(), new_job()
     for job in (first, second):
         spool.submit(job)
-    assert counts(index) == {"pending": 2, "processing": 0, "completed": 0, "failed": 0, "total": 2}
+    assert counts(index) == {"pending": 2, "processing": 0, "completed": 0, "failed": 0, "cancelled": 0, "total": 2}
     held = claim(spool, first.id)
     assert held is not None
     held.begin_attempt()
-    assert counts(index) == {"pending": 1, "processing": 1, "completed": 0, "failed": 0, "total": 2}
+    assert counts(index) == {"pending": 1, "processing": 1, "completed": 0, "failed": 0, "cancelled": 0, "total": 2}
     held.requeue(refund_attempt=True)
     assert counts(index)["pending"] == 2
     finish(spool, first)
     spool.cancel(second.id)
-    assert counts(index) == {"pending": 0, "processing": 0, "completed": 1, "failed": 1, "total": 2}
+    assert counts(index) == {"pending": 0, "processing": 0, "completed": 1, "failed": 0, "cancelled": 1, "total": 2}
     assert not index.repair()
 
 
@@ -134,13 +133,15 @@ def test_statistics_are_of_the_last_24_hours_exactly(index: JobIndex, spool: Spo
     ):
         in_state(aged(new_job(), hours).evolve(duration_seconds=hours), spool, state)
     in_state(aged(new_job(), 1).evolve(model_id="far"), spool, State.CANCELLED)
+    in_state(aged(new_job(), 2), spool, State.FAILED)
     in_state(new_job(), spool, State.PENDING)
     index.repair()
     found = index.statistics(now + 1)
-    assert (found.recent_24h.completed, found.recent_24h.failed, found.recent_24h.total) == (2, 1, 4)
+    expected = Counts(pending=1, processing=0, completed=2, failed=1, cancelled=1, total=5)
+    assert found.recent_24h == expected
     assert found.avg_processing_time_seconds == pytest.approx((0.5 + 23.99) / 2, abs=0.01)
     assert found.failure_rate == 33.33
-    assert {name: of.total for name, of in found.models.items()} == {"tiny": 3, "far": 1}
+    assert {name: of.total for name, of in found.models.items()} == {"tiny": 4, "far": 1}
     assert index.statistics(now + 4 * 86400).recent_24h.total == 0
 
 
@@ -185,7 +186,7 @@ def test_what_a_person_does_by_hand_is_found(index: JobIndex, spool: Spool, new_
     (spool.layout.spool / "completed" / "broken.json").write_text("{")
     assert index.needs_repair()
     index.repair()
-    assert counts(index) == {"pending": 2, "processing": 0, "completed": 1, "failed": 1, "total": 4}
+    assert counts(index) == {"pending": 2, "processing": 0, "completed": 1, "failed": 1, "cancelled": 0, "total": 4}
 
 
 def test_a_quiet_spool_needs_no_repair(index: JobIndex, spool: Spool, new_job: NewJob) -> None:
