@@ -136,21 +136,31 @@ class CyberImageClient:
         return self._get(Queue, "/api/queue", params={"detailed": "true" if detailed else None})
 
     def gallery(
-        self, *, page: int = 1, limit: int = 20, search: str | None = None, model: str | None = None
+        self,
+        *,
+        page: int = 1,
+        limit: int = 20,
+        search: str | None = None,
+        model: str | None = None,
+        cursor: str | None = None,
     ) -> GalleryPage:
-        """One page of the gallery."""
-        params = {"page": page, "limit": limit, "search": search, "model": model}
+        """One page of the gallery, by its number or by the cursor of the page before."""
+        number = page if cursor is None else None
+        params = {"page": number, "limit": limit, "search": search, "model": model, "cursor": cursor}
         return self._get(GalleryPage, "/api/gallery", params=params)
 
     def gallery_images(self, *, search: str | None = None, model: str | None = None) -> Iterator[GalleryImage]:
-        """All images that match, newest first, each once, although new ones push others to later pages."""
+        """All images that match, newest first, each once, although others come and go meanwhile.
+
+        A server that knows no cursors is asked for numbered pages, where an image may be missed.
+        """
         seen: set[str] = set()
-        number, has_more = 1, True
+        number, cursor, has_more = 1, None, True
         while has_more:
-            page = self.gallery(page=number, limit=50, search=search, model=model)
+            page = self.gallery(page=number, limit=50, search=search, model=model, cursor=cursor)
             yield from (image for image in page.images if image.id not in seen)
             seen.update(image.id for image in page.images)
-            number, has_more = number + 1, page.has_more
+            number, cursor, has_more = number + 1, page.next_cursor, page.has_more
 
     def enrich(self, prompt: str, style: str | None = None) -> Enrichment:
         """The prompt with more words; nothing is stored."""

@@ -158,13 +158,17 @@ class GalleryImage(Struct, frozen=True, kw_only=True):
 
 
 class GalleryPage(Struct, frozen=True, kw_only=True):
-    """One page of the gallery, newest first; `total` counts all images that match."""
+    """One page of the gallery, newest first; `total` counts all images that match.
+
+    `next_cursor` asks for the images after these, None at the end.
+    """
 
     images: list[GalleryImage]
     page: int
     limit: int
     has_more: bool
     total: int
+    next_cursor: str | None = None
 
 
 class ImageMetadata(Struct, frozen=True, kw_only=True):

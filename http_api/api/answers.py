@@ -246,10 +246,13 @@ class GalleryAnswer(_Answer, frozen=True, kw_only=True):
     """A page of the gallery, newest first."""
 
     images: list[GalleryImage]
-    page: int
+    page: Annotated[int, Meta(description="As asked; 1 with a cursor")]
     limit: int
     has_more: bool
-    total: int
+    total: Annotated[int, Meta(description="All images that match")]
+    next_cursor: Annotated[
+        str | None, Meta(description="Leads to the images after these, whatever comes and goes; null on the last page")
+    ]
 
 
 class JobsAnswer(_Answer, frozen=True, kw_only=True):

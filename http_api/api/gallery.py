@@ -23,6 +23,7 @@ class GalleryQuery(Struct, frozen=True, kw_only=True):
     limit: Annotated[int, capped(1, _MAX_LIMIT, f"Images per page; more than {_MAX_LIMIT} gives {_MAX_LIMIT}")] = 20
     search: Annotated[Text, Meta(description="Every word must occur in the prompt or the model")] = ""
     model: Annotated[Text | None, Meta(description="Only images of this model")] = None
+    cursor: Annotated[Text | None, Meta(description="The next_cursor of the page before, instead of `page`")] = None
 
 
 class GalleryResource:
@@ -34,7 +35,9 @@ class GalleryResource:
     def on_get(self, req: Request, resp: Response, query: GalleryQuery) -> None:
         """One page."""
         found = blocking.run(
-            lambda: self._images.page(page=query.page, limit=query.limit, search=query.search, model=query.model)
+            lambda: self._images.page(
+                page=query.page, limit=query.limit, search=query.search, model=query.model, cursor=query.cursor
+            )
         )
         resp.media = GalleryAnswer(
             images=[image_view.in_gallery(sidecar) for sidecar in found.images],
@@ -42,6 +45,7 @@ class GalleryResource:
             limit=query.limit,
             has_more=found.has_more,
             total=found.total,
+            next_cursor=found.next_cursor,
         )
 
     on_head = on_get

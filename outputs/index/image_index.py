@@ -36,11 +36,15 @@ _MAX_WORDS: Final = 32
 
 
 class GalleryPage(Struct, frozen=True, kw_only=True):
-    """One page of images, newest first. `total` and `has_more` are true to the filter."""
+    """One page of images, newest first. `total` and `has_more` are true to the filter.
+
+    `next_cursor` leads to the images after these, whichever come and go meanwhile; None on the last page.
+    """
 
     images: list[Sidecar]
     total: int
     has_more: bool
+    next_cursor: str | None
 
 
 class _Facts(Struct):
@@ -83,23 +87,38 @@ class ImageIndex(DerivedIndex):
 
     # --- Reading ----------------------------------------------------------------------------
 
-    def page(self, *, page: int = 1, limit: int = 20, search: str = "", model: str | None = None) -> GalleryPage:
-        """Page `page` (from 1) of `limit` images; every word of `search` must occur in prompt or model.
+    def page(
+        self,
+        *,
+        page: int = 1,
+        limit: int = 20,
+        search: str = "",
+        model: str | None = None,
+        cursor: str | None = None,
+    ) -> GalleryPage:
+        """Page `page` (from 1) of `limit` images, or those after `cursor`.
 
-        A page after the last is empty. Raises InvalidRequest for too many words, and IndexUnavailable.
+        Every word of `search` must occur in prompt or model. A page after the last is empty. Raises InvalidRequest
+        for too many words, for a cursor that no page gave and for one beside a page, and IndexUnavailable.
         """
-        offset = (page - 1) * limit
+        offset, before = (page - 1) * limit, _before(cursor, page)
         wanted = words(search)
         if len(wanted) > _MAX_WORDS:
             raise InvalidRequest(f"search has {len(wanted)} words; at most {_MAX_WORDS} are allowed.", "search")
         with self.file.read() as database:
             database.execute("BEGIN")
-            if wanted:
+            if before is not None:
+                total, found = queries.after(database, wanted, model, before, limit + 1)
+            elif wanted:
                 total, found = queries.matching(database, wanted, model, offset, limit)
             else:
                 total, found = queries.newest(database, model, offset, limit)
             database.execute("COMMIT")
-        return GalleryPage(images=list(self._sidecars(found)), total=total, has_more=offset + limit < total)
+        has_more = offset + limit < total if before is None else len(found) > limit
+        images, last = list(self._sidecars(found[:limit])), found[:limit][-1:]
+        return GalleryPage(
+            images=images, total=total, has_more=has_more, next_cursor=last[0] if last and has_more else None
+        )
 
     def count(self, model: str | None = None) -> int:
         """How many images there are; raises IndexUnavailable."""
@@ -175,6 +194,18 @@ class ImageIndex(DerivedIndex):
             text = searchable(facts.prompt, facts.model_id)
             return to_number(image_id), bytes.fromhex(image_id[4:36]), facts.model_id, text
         return None
+
+
+def _before(cursor: str | None, page: int) -> int | None:
+    """The row that a cursor stands for: it is the id of an image, which may be deleted by now."""
+    if cursor is None:
+        return None
+    if page > 1:
+        raise InvalidRequest("cursor and page are both given; give one of them.", "cursor")
+    with suppress(ValueError):
+        if is_image_id(cursor):
+            return to_number(cursor)
+    raise InvalidRequest(f"cursor is {cursor[:100]!r}; give the next_cursor of the page before.", "cursor")
 
 
 def _days_below(outputs: Path) -> Iterator[tuple[str, Path]]:

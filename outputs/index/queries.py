@@ -185,6 +185,29 @@ def _row_within(database: sqlite3.Connection, day: int, amount: int, model: str 
     return None if row is None else int(row[0])
 
 
+def after(
+    database: sqlite3.Connection, wanted: list[str], model: str | None, before: int, limit: int
+) -> tuple[int, list[str]]:
+    """How many images match, and the newest of them with a row before this one. Within one transaction."""
+    if not wanted:
+        amounts = cached_until_write(database, ("days", model), lambda: days(database, model))
+        where, values = _where(model)
+        query = f"SELECT k, ord FROM image WHERE {where} AND k < ? ORDER BY k DESC LIMIT ?"
+        rows = database.execute(query, (*values, before, limit))
+        return sum(n for _, n in amounts), [to_image_id(number, order) for number, order in rows]
+    needles = wanted if model is None else [*wanted, exactly(model)]
+    source, texts = _search(needles, complete=filled(database) == COMPLETE)
+    query = f"SELECT k FROM (SELECT k FROM {source}) WHERE k < ? ORDER BY k DESC LIMIT ?"
+    numbers = [k for (k,) in database.execute(query, (*texts, before, limit))]
+    return _total(database, needles, source, texts), _image_ids(database, numbers)
+
+
+def _image_ids(database: sqlite3.Connection, numbers: list[int]) -> list[str]:
+    """The images of these rows."""
+    orders = (database.execute("SELECT ord FROM image WHERE k = ?", (k,)).fetchone() for k in numbers)
+    return [to_image_id(number, order) for number, (order,) in zip(numbers, orders, strict=True)]
+
+
 def _where(model: str | None) -> tuple[str, tuple[str, ...]]:
     return ("1", ()) if model is None else ("model = ?", (model,))
 
@@ -203,8 +226,7 @@ def matching(
     direction, steps = ("ASC", total - offset - size) if backwards else ("DESC", offset)
     query = f"SELECT k FROM {source} ORDER BY k {direction} LIMIT ? OFFSET ?"
     numbers = sorted((k for (k,) in database.execute(query, (*values, size, steps))), reverse=True)
-    orders = (database.execute("SELECT ord FROM image WHERE k = ?", (k,)).fetchone() for k in numbers)
-    return total, [to_image_id(number, order) for number, (order,) in zip(numbers, orders, strict=True)]
+    return total, _image_ids(database, numbers)
 
 
 def _total(database: sqlite3.Connection, needles: list[str], source: str, values: tuple[str, ...]) -> int:

@@ -193,12 +193,22 @@ def test_an_id_never_leaves_its_place_in_the_path(identifier: str) -> None:
         assert "?" not in path
 
 
-def test_all_pages_of_the_gallery_each_image_once() -> None:
-    def page(number: int, names: list[str], *, has_more: bool) -> httpx.Response:
-        images = [{"id": name, "model_id": "m", "prompt": "p", "created_at": "t"} for name in names]
-        return ok({"images": images, "page": number, "limit": 50, "has_more": has_more, "total": 3})
+def gallery_page(number: int, names: list[str], *, has_more: bool, **extra: object) -> httpx.Response:
+    images = [{"id": name, "model_id": "m", "prompt": "p", "created_at": "t"} for name in names]
+    return ok({"images": images, "page": number, "limit": 50, "has_more": has_more, "total": 3, **extra})
 
-    harness = Desk(page(1, ["c", "b"], has_more=True), page(2, ["b", "a"], has_more=False))
+
+def test_all_images_of_the_gallery_are_asked_for_by_cursor() -> None:
+    harness = Desk(
+        gallery_page(1, ["c", "b"], has_more=True, next_cursor="b"),
+        gallery_page(1, ["a"], has_more=False, next_cursor=None),
+    )
+    assert [image.id for image in harness.client().gallery_images(model="m")] == ["c", "b", "a"]
+    assert dict(harness.requests[1].url.params) == {"limit": "50", "model": "m", "cursor": "b"}
+
+
+def test_without_cursors_all_pages_of_the_gallery_each_image_once() -> None:
+    harness = Desk(gallery_page(1, ["c", "b"], has_more=True), gallery_page(2, ["b", "a"], has_more=False))
     assert [image.id for image in harness.client().gallery_images(search="red house")] == ["c", "b", "a"]
     assert dict(harness.requests[1].url.params) == {"page": "2", "limit": "50", "search": "red house"}
 

@@ -166,6 +166,24 @@ def test_the_gallery_is_newest_first_and_paginated(client: TestClient, gallery: 
     assert first.json["images"][0].keys() >= {"id", "model_id", "prompt", "created_at", "settings"}
 
 
+@pytest.mark.parametrize("search", ["", "castle", "ho"])
+def test_all_images_are_seen_though_each_is_deleted_meanwhile(
+    client: TestClient, gallery: list[str], search: str
+) -> None:
+    params: dict[str, Any] = {"limit": 2, "search": search}
+    expected = listed(client.simulate_get("/api/gallery", params={"search": search}))
+    answer = client.simulate_get("/api/gallery", params=params)
+    seen = listed(answer)
+    while cursor := answer.json["next_cursor"]:
+        for name in listed(answer):
+            assert client.simulate_delete(f"/api/image/{name}").status_code == 200
+        answer = client.simulate_get("/api/gallery", params=params | {"cursor": cursor})
+        seen += listed(answer)
+        assert (answer.json["page"], answer.json["limit"]) == (1, 2)
+    assert seen == expected
+    assert not answer.json["has_more"]
+
+
 def test_search_and_model_narrow_the_gallery(client: TestClient, gallery: list[str]) -> None:
     found = client.simulate_get("/api/gallery", params={"search": "hOUSe TINY", "model": "tiny"})
     assert listed(found) == gallery[::-2]
@@ -180,7 +198,7 @@ def test_a_limit_above_the_most_is_served_as_the_most(client: TestClient, galler
 @pytest.mark.parametrize(
     "query",
     ["page=0", "page=-1", "page=1_0", "page=\uff11", "page=99999999999999999999", "page=", "limit=0", "limit=x",
-     "page=1&page=2", "serach=x", "search=" + "x" * 1001],
+     "page=1&page=2", "serach=x", "cursor=img_1", f"page=2&cursor=img_{'0' * 32}_1", "search=" + "x" * 1001],
 )  # fmt: skip
 def test_bad_parameters_are_named(client: TestClient, query: str) -> None:
     answer = client.simulate_get("/api/gallery", query_string=query)

@@ -146,6 +146,56 @@ def test_search_means_what_it_says(index: ImageIndex, add: Add, data: st.DataObj
     assert (image.id in {hit.id for hit in hits}) == expected
 
 
+FILTERS = {("", None), ("castle", None), ("sea castle", "demo"), ("ab", None), ("", "other"), ("se", "demo")}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_cursor_leads_to_every_image_once_whatever_comes_and_goes(
+    index: ImageIndex, store: ImageStore, add: Add, data: st.DataObject
+) -> None:
+    for image_id in found(index, limit=1000):  # of the example before
+        store.delete(image_id)
+
+    def more(most: int) -> None:
+        for prompt, model in data.draw(st.lists(st.tuples(prompts, models), max_size=most)):
+            add(prompt, model, days_ago=data.draw(st.sampled_from([0, 0, 1, 40])), number=data.draw(st.integers(1, 8)))
+
+    prompts, models = st.sampled_from(["castle at sea", "a SEA castle", "ab"]), st.sampled_from(["demo", "other"])
+    more(14)
+    search, model = data.draw(st.sampled_from(sorted(FILTERS, key=str)))
+    limit = data.draw(st.integers(1, 4))
+    there = found(index, search, model, limit=1000)
+    expected, seen = set(there), list[str]()
+    page = index.page(search=search, model=model, limit=limit)
+    while page.images:
+        seen += [image.id for image in page.images]
+        for image_id in data.draw(st.sets(st.sampled_from(there), max_size=3)) if there else ():
+            store.delete(image_id)
+            there.remove(image_id)
+            expected -= set() if image_id in seen else {image_id}
+        if data.draw(st.booleans()):
+            more(2)
+        if page.next_cursor is None:
+            break
+        page = index.page(search=search, model=model, limit=limit, cursor=page.next_cursor)
+        assert len(page.images) == limit or page.next_cursor is None
+        assert page.total == len(found(index, search, model, limit=1000))
+    assert expected <= set(seen)
+    assert seen == sorted(set(seen), key=to_number, reverse=True)
+
+
+@pytest.mark.parametrize("cursor", ["x", "img_" + "0" * 32, "img_" + "f" * 32 + "_1", "img_" + "0" * 32 + "_9", ""])
+def test_a_cursor_that_no_page_gave_is_refused(index: ImageIndex, cursor: str) -> None:
+    with pytest.raises(InvalidRequest, match="next_cursor"):
+        index.page(cursor=cursor)
+
+
+def test_a_cursor_beside_a_page_is_refused(index: ImageIndex) -> None:
+    with pytest.raises(InvalidRequest, match="cursor and page"):
+        index.page(page=2, cursor="img_" + "0" * 32 + "_1")
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_totals_follow_what_comes_and_goes(index: ImageIndex, store: ImageStore, add: Add, data: st.DataObject) -> None:
