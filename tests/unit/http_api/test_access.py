@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from falcon.testing import TestClient
 
 from core.errors import SettingsError
 from core.settings import Settings
-from http_api.access import check_exposure, digest_of
-from http_api.app import create_app
+from http_api.access import Scope, check_exposure, digest_of
+from http_api.app import ROUTES, create_app
+from http_api.route import Operation, Route
 from service.services import Services
 
 BODY = {"model_id": "tiny", "prompt": "a castle"}
@@ -50,6 +52,31 @@ def statuses(client: TestClient, key: str) -> tuple[int, int, int]:
 )
 def test_a_key_opens_what_its_scopes_say(guarded: TestClient, key: str, expected: tuple[int, int, int]) -> None:
     assert statuses(guarded, key) == expected
+
+
+ROWS = [(route, row) for route in ROUTES for row in route.operations if not route.path.endswith("/events")]
+
+
+@pytest.mark.parametrize(("route", "row"), ROWS, ids=[route.operation_id(row) for route, row in ROWS])
+def test_every_operation_asks_for_the_scope_of_its_row(guarded: TestClient, route: Route, row: Operation) -> None:
+    def status(method: str, key: str) -> int:
+        path = re.sub(r"{\w+}", "x", route.path)
+        headers = {"X-Api-Key": key, "Content-Type": "application/json"}
+        return int(guarded.simulate_request(method, path, headers=headers, body=b"[]").status_code)
+
+    refused = {Scope.OPEN: "", Scope.READ: "", Scope.SUBMIT: "r", Scope.ADMIN: "rs"}[row.scope]
+    for method in (row.method, "HEAD") if row.is_reading else (row.method,):
+        for key in "rsa":
+            assert (status(method, key) == 403) == (key in refused), (method, key)
+        assert (status(method, "") == 401) == (row.scope is not Scope.OPEN)
+
+
+def test_what_is_not_served_leads_nowhere_with_and_without_a_key(guarded: TestClient) -> None:
+    for headers in ({}, {"X-Api-Key": "a"}):
+        assert guarded.simulate_get("/api/nowhere", headers=headers).status_code == 404
+        assert guarded.simulate_delete("/api/models", headers=headers).status_code == 405
+        answer = guarded.simulate_options("/api/models", headers=headers)
+        assert (answer.status_code, answer.headers["allow"]) == (200, "GET, HEAD")
 
 
 def test_a_refusal_has_the_error_form_and_says_how(guarded: TestClient) -> None:

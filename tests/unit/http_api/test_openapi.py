@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -58,6 +59,13 @@ def test_the_document_is_served_and_its_references_lead_somewhere(client: TestCl
         Draft202012Validator.check_schema(document["components"]["schemas"][name])
     for part in text.split('"#/components/schemas/')[1:]:
         assert part.partition('"')[0] in document["components"]["schemas"]
+
+
+def test_the_document_says_where_the_server_is(client_with: Callable[..., TestClient], services: Services) -> None:
+    client = client_with(settings=replace(services.settings, trusted_proxies=1))
+    for prefix in ("/ai", "/ai/pictures", ""):
+        answer = client.simulate_get("/api/openapi.json", headers={"X-Forwarded-Prefix": prefix})
+        assert answer.json["servers"][0]["url"] == (prefix or "/")
 
 
 def test_operation_ids_are_unique() -> None:
