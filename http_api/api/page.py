@@ -34,7 +34,12 @@ _TYPES: Final = {
 
 
 class PageResource:
-    """`GET /static/<name>`, and with `name` given, that file at another address."""
+    """`GET /static/<name>`, and with `fixed` given, that file at another address.
+
+    Falcon's static route would serve any method past the table of routes, leave the file open after HEAD and a Range
+    that cannot be read, know no If-Range, and take files of one size and time for the same, as in images that are
+    built with fixed times.
+    """
 
     def __init__(self, folder: Path = PAGE_FOLDER, fixed: str | None = None) -> None:
         self._folder = folder
