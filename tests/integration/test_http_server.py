@@ -353,7 +353,10 @@ def test_a_bad_setting_is_refused_at_once(tmp_path: Path) -> None:
     [
         ({"CYBERIMAGE_CATALOG": "/nowhere/models.toml"}, "/nowhere/models.toml"),
         ({"CYBERIMAGE_CATALOG": "README.md"}, "README.md is not valid TOML"),
-        ({"OPENAI_ENDPOINT": "ftp://x", "OPENAI_MODEL": "m"}, "OPENAI_ENDPOINT is not an http or https URL"),
+        (
+            {"OPENAI_ENDPOINT": "ftp://x", "OPENAI_MODEL": "m"},
+            "OPENAI_ENDPOINT is 'ftp://x'; it must be an http or https URL",
+        ),
         ({"OPENAI_ENDPOINT": "http://127.0.0.1:9/v1"}, "OPENAI_MODEL"),
         ({"CYBERIMAGE_API_KEYS": "README.md"}, "a line must be `name scopes sha256`"),
         ({"CYBERIMAGE_DATA": "/proc/nowhere"}, "CYBERIMAGE_DATA is '/proc/nowhere', which cannot be used"),

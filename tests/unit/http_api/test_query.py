@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated
 
 import pytest
 from falcon import Request
@@ -15,13 +16,18 @@ from core.errors import InvalidRequest
 from http_api.server.query import NoParameters, QueryDecoder, Text, capped
 
 
+class Word(StrEnum):
+    FAILED = "failed"
+    PENDING = "pending"
+
+
 class Sample(Struct, frozen=True, kw_only=True):
     """One field of each kind."""
 
     page: Annotated[int, Meta(ge=1, le=1000)] = 1
     limit: Annotated[int, capped(1, 50, "At most 50")] = 20
     detailed: bool = False
-    status: Literal["pending", "failed"] | None = None
+    status: Word | None = None
     search: Annotated[Text, Meta(description="Words")] = ""
     model: Annotated[Text | None, Meta(description="A key")] = None
 
@@ -39,7 +45,7 @@ def decode(query: str, *, is_reading: bool = True) -> Sample:
         ("limit=500", Sample(limit=50)),
         ("detailed=TRUE", Sample(detailed=True)),
         ("detailed=0", Sample()),
-        ("status=failed", Sample(status="failed")),
+        ("status=failed", Sample(status=Word.FAILED)),
         ("search=+a+b+&model=+", Sample(search="a b")),
         ("model=demo", Sample(model="demo")),
         ("search=" + "x" * 1000, Sample(search="x" * 1000)),

@@ -15,8 +15,8 @@ from jobs.schema import ACTIVE_STATES, FINAL_STATES, Job, State
 @pytest.mark.parametrize("state", list(State))
 def test_every_state_is_shown_by_a_word_that_old_clients_know(state: State) -> None:
     assert state.shown_as in typing.get_args(typing.get_args(Status)[0])
-    assert state in STATES_SHOWN[state.shown_as]
-    assert state in STATES_SHOWN[state.value]
+    assert state in STATES_SHOWN[State(state.shown_as)]
+    assert state in STATES_SHOWN[state]
     assert State(state.shown_as).is_final == state.is_final
 
 
