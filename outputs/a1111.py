@@ -92,14 +92,14 @@ def _facts(about: Sidecar) -> dict[str, Any]:
 
 
 def _other_settings(settings: EffectiveSettings) -> dict[str, Any]:
-    """Settings with a title, which is the word that other tools have for them; those above need none."""
-    described = types.type_info(EffectiveSettings)
-    titles = {
-        field.name: (field.type.extra_json_schema or {}).get("title")
-        for field in getattr(described, "fields", ())
-        if isinstance(field.type, types.Metadata)
-    }
-    return {str(title): getattr(settings, name) for name, title in titles.items() if title}
+    """Settings with a title, which is the word that other tools have for them, unless they change nothing."""
+    found = {}
+    for field in getattr(types.type_info(EffectiveSettings), "fields", ()):
+        about = field.type.extra_json_schema if isinstance(field.type, types.Metadata) else None
+        value = getattr(settings, field.name)
+        if about and "title" in about and value != field.default:
+            found[str(about["title"])] = value
+    return found
 
 
 def _quoted(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,12 +25,18 @@ PINNED: list[tuple[str, type[Struct]]] = [
 ]
 
 
+def kept(written: Any, again: Any) -> Any:
+    """What there is in `again` of that which was written; fields that came since are left out."""
+    if not isinstance(written, dict):
+        return again
+    return {key: kept(value, again[key]) for key, value in written.items()}
+
+
 @pytest.mark.parametrize(("name", "kind"), PINNED)
 def test_a_file_of_version_1_loads_and_keeps_every_value(name: str, kind: type[Struct]) -> None:
     content = (DATA / name).read_bytes()
     again = json.loads(encode(msgspec.json.decode(content, type=kind)))
-    written = json.loads(content)
-    assert {key: again[key] for key in written} == written
+    assert kept(json.loads(content), again) == json.loads(content)
 
 
 @pytest.mark.parametrize(("name", "kind"), PINNED)
