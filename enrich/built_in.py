@@ -81,8 +81,6 @@ class _Draft:
         )
 
     def _admits(self, aspect: str, values: frozenset[str]) -> bool:
-        if values <= self.prompt.denied.get(aspect, frozenset()):
-            return False
         said = self.facts.get(aspect)
         if said is None:
             return True
@@ -93,7 +91,7 @@ class _Draft:
         self.capacity -= len(phrase.text) + 2
         for aspect, values in phrase.reading.facts.items():
             self.facts[aspect] = self.facts.get(aspect, values) & values
-        self.words = Reading(None, {}, {}, self.words.words | phrase.reading.words)
+        self.words = Reading(None, {}, self.words.words | phrase.reading.words)
 
 
 def _compose(prompt: str, style: Style, book: StyleBook, max_characters: int) -> str:

@@ -47,7 +47,10 @@ class Lexicon:
     longest: int
     aspects: Mapping[str, str]
     families: Mapping[str, frozenset[str]]
-    grammar: Mapping[str, frozenset[str]]
+    #: Words that begin a place ("in", "under"); that deny what follows; and that say too little to be repeated.
+    places: frozenset[str]
+    negations: frozenset[str]
+    light_words: frozenset[str]
 
     def pools_for(self, kind: str | None) -> frozenset[str]:
         """The names of the pools of phrases that fit a subject of this kind, besides "any"."""
@@ -106,7 +109,7 @@ def load_lexicon() -> Lexicon:
         longest=max(map(len, terms)),
         aspects=document["aspects"],
         families={name: frozenset(kinds) for name, kinds in document["families"].items()},
-        grammar={name: frozenset(words) for name, words in document["grammar"].items()},
+        **{name: frozenset(words) for name, words in document["grammar"].items()},
     )
 
 
