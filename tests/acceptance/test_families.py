@@ -188,7 +188,7 @@ def test_what_a_family_cannot_make_is_refused_with_a_sentence(
 
 def test_a_longer_prompt_than_a_family_reads_is_a_warning(service: Service) -> None:
     job = draw(service, "sd-3.5", max_sequence_length=65)
-    assert job.status["warnings"] == ["settings.max_sequence_length is 65; sd-3.5 reads at most 64 tokens."]
+    assert job.status["warnings"] == ["settings.max_sequence_length is 65; sd-3.5 takes at most 64 tokens."]
 
 
 def test_a_model_without_weights_says_how_to_get_them(service: Service) -> None:
