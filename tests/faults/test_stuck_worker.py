@@ -82,3 +82,30 @@ def test_a_worker_that_cannot_be_killed_keeps_its_job_and_the_device(
         thaw(frozen_disk)
     assert bare_harness.stored(job).attempts == 2
     record("E4 a worker in state D, that survives SIGKILL", 1)
+
+
+def test_a_worker_that_cannot_be_killed_holds_up_neither_the_other_nor_the_end(
+    bare_harness: RunnerHarness, frozen_disk: Disk
+) -> None:
+    job = bare_harness.submit("freeze once")
+    try:
+        with bare_harness.stub_runner(device="cuda:0,cuda:1", stall_seconds=1) as runner:
+            told = bare_harness.wait_for_status(
+                lambda status: any(at.state == "paused" for at in status.workers), "the supervisor to kill it", "cuda:0"
+            )
+            (stuck,) = (at for at in told.workers if at.state == "paused")
+            assert stuck.pid is not None
+            others = [bare_harness.submit(f"picture {number}") for number in range(3)]
+            assert [bare_harness.wait_for(other).attempts for other in others] == [1] * 3
+            assert runner.end(signal.SIGTERM) == 0
+            assert kernel_state(stuck.pid) == "D"
+        with bare_harness.stub_runner(device="cuda:1", stall_seconds=1) as runner:
+            told = bare_harness.wait_for_status(lambda status: status.pid == runner.pid, "the next runner", "cuda:1")
+            assert [(mark.device, mark.pid) for mark in told.orphans] == [(stuck.slot, stuck.pid)]
+            assert bare_harness.state(job) is State.PROCESSING
+            thaw(frozen_disk)
+            assert bare_harness.wait_for(job).outcome == "completed"
+    finally:
+        thaw(frozen_disk)
+    assert bare_harness.stored(job).attempts == 2
+    record("E4 a worker in state D beside another one", 1)

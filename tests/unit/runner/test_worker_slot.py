@@ -92,14 +92,29 @@ class SlotMachine(RuleBasedStateMachine):
         else:
             assert (self.slot.state, self.at.worker.commands[-1]) == (SlotState.EXITING, Stop())
 
+    @rule(spared=st.integers(0, 3))
+    def kill(self, spared: int) -> None:
+        if not spared:  # more often, and little else would be seen
+            self.slot.kill("Enough.")
+
+    @precondition(lambda self: self.slot.is_startable)
     @rule()
-    def kill(self) -> None:
-        self.slot.kill("Enough.")
+    def set_to_work(self) -> None:
+        self.start(fails=False)
+        self.become_ready()
+        self.assign()
 
     @precondition(lambda self: self.slot.process is not None and not self.at.worker.has_closed)
-    @rule(events=st.lists(EVENTS, min_size=1, max_size=4))
-    def say(self, events: list[Event]) -> None:
+    @rule(events=st.lists(EVENTS, min_size=1, max_size=4), is_heard=st.booleans())
+    def say(self, events: list[Event], is_heard: bool) -> None:
         self.at.worker.say(*(self._meant(event) for event in events))
+        if is_heard:
+            self.poll()
+
+    @precondition(lambda self: self.slot.state is SlotState.STARTING and not self.at.worker.has_closed)
+    @rule()
+    def become_ready(self) -> None:
+        self.say([READY], is_heard=True)
 
     def _meant(self, event: Event) -> Event:
         if isinstance(event, Ended) and event.job_id == JOB:
@@ -112,9 +127,10 @@ class SlotMachine(RuleBasedStateMachine):
         self.at.worker.die(status)
 
     @precondition(lambda self: self.slot.process is not None)
-    @rule()
-    def close_pipe(self) -> None:
-        self.at.worker.close_pipe()
+    @rule(spared=st.integers(0, 3))
+    def close_pipe(self, spared: int) -> None:
+        if not spared:
+            self.at.worker.close_pipe()
 
     @rule()
     def poll(self) -> None:
@@ -182,7 +198,7 @@ class SlotMachine(RuleBasedStateMachine):
 
 
 TestSlotMachine = SlotMachine.TestCase
-TestSlotMachine.settings = hypothesis_settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestSlotMachine.settings = hypothesis_settings(max_examples=300, stateful_step_count=40, deadline=None)
 
 
 @pytest.fixture
