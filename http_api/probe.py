@@ -20,7 +20,7 @@ _LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  a name f
 
 
 def main() -> int:
-    """Ask; answers the exit status, and says in a sentence what was found."""
+    """Ask; returns the exit status, and says in a sentence what was found."""
     try:
         settings = Settings.from_environment()
     except SettingsError as error:

@@ -96,7 +96,7 @@ class RunnerStatus(Struct, frozen=True, kw_only=True):
     plans: dict[str, dict[str, Any]] = {}
     #: The models whose weights the runner sees.
     available_models: list[str] = []
-    #: Median time of a denoising step lately, by model.
+    #: Median time of a denoising step recently, by model.
     step_seconds: dict[str, float] = {}
     #: Time that the last load took, by model.
     load_seconds: dict[str, float] = {}

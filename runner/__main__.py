@@ -42,7 +42,7 @@ _FORMER_STATUS_FILE: Final = "runner.json"
 
 
 def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
-    """Run until asked to end; answers the exit status."""
+    """Run until asked to end; returns the exit status."""
     try:
         settings = Settings.from_environment()
         log.configure(settings.log_level, show_prompts=settings.log_prompts)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: Crashes in a row that cost no wait: one job may be at fault, and the next ones shall not wait for it.
+#: Crashes in a row that cost no wait: one job may be at fault, and the next ones must not wait for it.
 FREE_CRASHES: Final = 3
 LONGEST_SECONDS: Final = 60.0
 

@@ -21,7 +21,7 @@ console = Console()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; answers the exit status."""
+    """Run one command; returns the exit status."""
     chosen = _parser().parse_args(arguments)
     try:
         settings = Settings.from_environment()

@@ -21,7 +21,7 @@ class StopSwitch:
 
     @property
     def is_requested(self) -> bool:
-        """Whether the worker shall end."""
+        """Whether the worker must end."""
         return self._requested.is_set()
 
     def request(self) -> None:

@@ -63,7 +63,7 @@ class _Bell:
         self.signalled = True
 
     def on_watch_deleted(self, watch: WatchDescriptor) -> None:
-        """The folder is gone; one with the same inode may follow, so it is to be watched anew."""
+        """The folder is gone; one with the same inode may follow, so it is to be watched again."""
         if watch == self.watch:
             self.identity = self.watch = None
 
@@ -96,7 +96,7 @@ class Watcher:
         return rung
 
     def check(self) -> None:
-        """Watch what is not watched yet, and anew what was replaced or remounted. Called at every scan."""
+        """Watch what is not watched yet, and whatever was replaced or remounted. Called at every scan."""
         self._read()
         try:
             descriptor = self._open()
@@ -133,7 +133,7 @@ def _watch(descriptor: _Descriptor, folder: Path, bell: _Bell) -> None:
     if identity == bell.identity:
         return
     if bell.watch is not None:
-        logger.info("%s was replaced; watching it anew.", folder)
+        logger.info("%s was replaced; watching it again.", folder)
         descriptor.remove_callbacks([(bell.watch, CallbackId(id(bell)))])
     bell.identity = bell.watch = None
     if identity is not None:

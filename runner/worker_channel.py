@@ -25,7 +25,7 @@ class WorkerChannel:
         threading.Thread(target=self._listen, name="commands", daemon=True).start()
 
     def next_job(self) -> str | None:
-        """Wait for the id of the next job; None when the worker shall end."""
+        """Wait for the id of the next job; None when the worker must end."""
         command = self._commands.get()
         return command.job_id if command else None
 

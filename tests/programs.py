@@ -87,7 +87,7 @@ class Program:
         return self.process.pid
 
     def end(self, number: int = signal.SIGTERM, timeout: float = PATIENCE) -> int:
-        """Send a signal and wait; answers the exit status."""
+        """Send a signal and wait; returns the exit status."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -176,7 +176,7 @@ class ApiProcess(Program):
         return answer
 
     def wait_for(self, job_id: str, status: str, timeout: float = 240) -> dict[str, Any]:
-        """Wait until a job has a status; answers its /status."""
+        """Wait until a job has a status; returns its /status."""
 
         def reached() -> dict[str, Any] | None:
             found = self.status(job_id)

@@ -14,7 +14,7 @@ _NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding"}
 
 @contextmanager
 def reverse_proxy(upstream: str, prefix: str = "", fields: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A proxy before the server at `upstream`; answers its own base URL, without the prefix.
+    """A proxy before the server at `upstream`; returns its own base URL, without the prefix.
 
     `fields` are the header fields that it sets in each request; what the client sends stays otherwise.
     """

@@ -93,7 +93,7 @@ class RunnerHarness:
         return self.spool.find(job.id)[1]
 
     def wait_for(self, job: Job, *states: State, timeout: float = PATIENCE) -> Job:
-        """Wait until a job is in one of the states (default: finished); answers it."""
+        """Wait until a job is in one of the states (default: finished); returns it."""
         wanted = states or (State.COMPLETED, State.FAILED, State.CANCELLED)
         wait_until(lambda: self.state(job) in wanted, timeout, f"job {job.id} to be {' or '.join(wanted)}")
         return self.stored(job)
@@ -113,7 +113,7 @@ class RunnerHarness:
     def wait_for_status(
         self, condition: Callable[[RunnerStatus], Any], about: str, device: str = "cpu"
     ) -> RunnerStatus:
-        """Wait until a runner's status file fulfils a condition; answers it."""
+        """Wait until a runner's status file fulfils a condition; returns it."""
 
         def fulfilled() -> RunnerStatus | None:
             status = runner_status.read(self.spool.layout, device)
@@ -130,7 +130,7 @@ class RunnerHarness:
         return pid
 
     def kill_worker(self, number: int = signal.SIGKILL) -> int:
-        """Send a signal to the worker; answers the pid it had."""
+        """Send a signal to the worker; returns the pid it had."""
         pid = self.worker_pid()
         os.kill(pid, number)
         return pid

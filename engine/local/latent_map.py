@@ -78,7 +78,7 @@ class LatentMap:
         return bool(self.samples and self.sums["predicted"])
 
     def learn(self, cells: Tensor, picture: Image.Image) -> bool:
-        """Look at a finished picture and the latents that it was decoded from; answers whether the map changed."""
+        """Look at a finished picture and the latents that it was decoded from; returns whether the map changed."""
         inputs, pixels = _inputs(cells), self._pixels(picture, *cells.shape[:2])
         predicted = not self.samples or self._tells_something(inputs, pixels)
         if self.samples >= _SAMPLES:

@@ -40,7 +40,7 @@ def load(folder: Path, entry: ModelEntry, plan: Plan, device: Device) -> tuple[A
 
 
 def prepare(pipeline: Any, entry: ModelEntry, plan: Plan, device: Device) -> dict[str, Any]:
-    """Make a pipeline fit and fast as the plan and the catalog say; answers what was done for speed."""
+    """Make a pipeline fit and fast as the plan and the catalog say; returns what was done for speed."""
     denoisers = [part for name in DENOISERS if (part := getattr(pipeline, name, None)) is not None]
     if plan.fp8:
         for denoiser in denoisers:
@@ -132,7 +132,7 @@ def _place(pipeline: Any, plan: Plan, device: Device) -> None:
 
 
 def _speed_up(denoisers: list[Any], speed: Speed, plan: Plan, device: Device) -> dict[str, Any]:
-    """Apply the catalog's speed options; answers those that took effect."""
+    """Apply the catalog's speed options; returns those that took effect."""
     done: dict[str, Any] = {}
     for denoiser in denoisers:
         if speed.attention and device.is_cuda:

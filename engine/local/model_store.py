@@ -53,7 +53,7 @@ class ModelStore:
             raise PullFailed(f"{key} is a local model ({entry.id}); there is nothing to pull.")
         target = self._catalog.path(key)
         if target.exists():
-            raise PullFailed(f"{key} is here already ({target}); remove {target.name} first to fetch it anew.")
+            raise PullFailed(f"{key} is here already ({target}); remove {target.name} first to fetch it again.")
         partial = target.with_name(f"{target.name}.partial")
         try:
             revision, files = self._remote_files(entry.id, entry.revision, token)
@@ -87,7 +87,7 @@ class ModelStore:
         return [] if record is None else list(_faults(folder, record))
 
     def remove(self, key: str) -> int:
-        """Remove a pulled model, also an unfinished pull; answers the bytes freed. Raises PullFailed."""
+        """Remove a pulled model, also an unfinished pull; returns the bytes freed. Raises PullFailed."""
         if self._catalog.entry(key).local:
             raise PullFailed(f"{key} is a local model; it was not pulled and is not removed.")
         target = self._catalog.path(key)

@@ -157,7 +157,7 @@ class StatusAnswer(JobSummary, frozen=True, kw_only=True):
     images: Annotated[list[StatusImage], Meta(description="In order, each as soon as it is stored")]
     queue_position: Annotated[int | None, Meta(description="0 = next; null if it does not wait")]
     eta_seconds: Annotated[float | None, Meta(description="Seconds to its end, where that can be estimated")]
-    preview_url: Annotated[str | None, Meta(description="How the image in hand looks so far, where that is known")]
+    preview_url: Annotated[str | None, Meta(description="How the current image looks so far, where that is known")]
     warnings: list[str]
 
 

@@ -23,7 +23,7 @@ from jobs.runner_status import RunnerState
 from jobs.schema import State
 from service.services import Services
 
-#: Figures are read anew after so many seconds; with a million jobs a reading takes a second.
+#: Figures are read again after N seconds; with a million jobs a reading takes a second.
 _FRESH: Final = 5.0
 
 
@@ -90,7 +90,7 @@ class _Figures(Collector):
         said = {runner.device: runner.status for runner in runners if runner.status}
         steps = {device: status.step_seconds for device, status in said.items()}
         loads = {device: status.load_seconds for device, status in said.items()}
-        yield _by_model("cyberimage_step_seconds", "Median step time lately.", steps)
+        yield _by_model("cyberimage_step_seconds", "Median step time recently.", steps)
         yield _by_model("cyberimage_model_load_seconds", "Last load time.", loads)
 
 

@@ -83,7 +83,7 @@ class Terminal:
         os.write(self._terminal, b"\x03")
 
     def end(self) -> int:
-        """Read the rest; answers the exit code."""
+        """Read the rest; returns the exit code."""
         self.read_until(r"(?!)")
         os.close(self._terminal)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

@@ -23,7 +23,7 @@ QUICK = {"num_inference_steps": 3}
 
 
 def submit(service: Service, **request: object) -> str:
-    """Post a job for the demo model; answers its id."""
+    """Post a job for the demo model; returns its id."""
     answer = service.api.post(
         "/generate", json={"model_id": "demo", "prompt": "a red house", "settings": QUICK} | request
     )
@@ -135,7 +135,7 @@ def test_a_dropped_file_becomes_a_job(service: Service, how: str) -> None:
 
 
 def drop(service: Service, name: str, how: str) -> Path:
-    """Bring a job file into the drop zone in one of the ways that people do; answers where it lies."""
+    """Bring a job file into the drop zone in one of the ways that people do; returns where it lies."""
     content = json.dumps({"id": name, "model_id": "demo", "prompt": "a castle", "settings": QUICK})
     source = service.data / f"{name}.json"
     target = service.incoming / f"{name}.json"

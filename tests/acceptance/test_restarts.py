@@ -21,7 +21,7 @@ JOB = {
 
 
 def submit(api: ApiProcess) -> str:
-    """Post the job; answers its id."""
+    """Post the job; returns its id."""
     return str(api.post("/generate", json=JOB).json()["job_id"])
 
 

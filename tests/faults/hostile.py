@@ -36,7 +36,7 @@ def connect(server: ApiProcess) -> socket.socket:
 
 
 def talk(server: ApiProcess, request: bytes) -> bytes:
-    """Send raw bytes; answers all that comes back until the server closes or is silent for a second."""
+    """Send raw bytes; returns all that comes back until the server closes or is silent for a second."""
     with closing(connect(server)) as connection:
         connection.sendall(request)
         connection.settimeout(5)

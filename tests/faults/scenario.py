@@ -137,14 +137,14 @@ class Life:
         held.begin_attempt()
         if held.job.id == "bad-luck":
             held.fail(JobError(type="scripted", message="It was not to be."))
-        elif held.job.id == "two" and not any("put back" in text for text in held.job.warnings):
-            held.warn("put back once")
+        elif held.job.id == "two" and not any("requeued" in text for text in held.job.warnings):
+            held.warn("requeued once")
             held.requeue(refund_attempt=True)
             return
-        elif held.job.id == "pruned" and not any("put back" in text for text in held.job.warnings):
+        elif held.job.id == "pruned" and not any("requeued" in text for text in held.job.warnings):
             self._draw(held, last=2)
             self._delete("pruned", 1)
-            held.warn("put back once")
+            held.warn("requeued once")
             held.requeue(refund_attempt=True)
             return
         else:

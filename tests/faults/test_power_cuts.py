@@ -36,7 +36,7 @@ def crash_at_each(
 ) -> tuple[bool, list[str]]:
     """Cut the power or kill at each of these points in turn, then run to the end.
 
-    Answers whether the first crash happened, and what broke.
+    Returns whether the first crash happened, and what broke.
     """
     small_disk.make_new()
     data = new_life(small_disk)

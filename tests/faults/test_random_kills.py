@@ -88,14 +88,14 @@ class Cluster:
                 self.record(f"dropped {drop}")
 
     def adopter(self) -> None:
-        """Adopt for ever."""
+        """Adopt until killed."""
         adopter = Adopter(self.spool, self._validator, 30)
         while True:
             if not adopter.scan().adopted:
                 time.sleep(0.01)
 
     def worker(self) -> None:
-        """Recover, claim and draw for ever."""
+        """Recover, claim and draw until killed."""
         claims.sweep(self.spool)
         queue = PendingQueue(self.spool)
         while True:
@@ -170,7 +170,7 @@ class Killer:
 
 
 def rampage(cluster: Cluster, *, workers: int, kills: int, seed: int, patience: float) -> int:
-    """Let the cluster work under `kills` kills, then in peace until all is done; answers the kills."""
+    """Let the cluster work under `kills` kills, then in peace until all is done; returns the kills."""
     killer = Killer(seed)
     deadline = time.monotonic() + patience
     try:

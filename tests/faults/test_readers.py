@@ -26,7 +26,7 @@ SIZE = 12 << 20
 
 
 def commit(server: ApiProcess, png: bytes, prompt: str = "a castle") -> str:
-    """Store an image as a worker would; answers its id."""
+    """Store an image as a worker would; returns its id."""
     data = data_of(server)
     spool = Spool(Layout(data))
     store = ImageStore(spool.layout, image_index(data))

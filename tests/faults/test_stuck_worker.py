@@ -1,4 +1,4 @@
-"""Workers that neither work nor end: stopped, or waiting for the kernel for ever (reliability.md D9, E4)."""
+"""Workers that neither work nor end: stopped, or waiting for the kernel without end (reliability.md D9, E4)."""
 
 from __future__ import annotations
 

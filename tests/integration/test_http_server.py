@@ -38,7 +38,7 @@ def connection(server: ApiProcess) -> Iterator[socket.socket]:
 
 
 def exchange(server: ApiProcess, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Send bytes; answers status, headers and body of the one answer. Reads until the server closes."""
+    """Send bytes; returns status, headers and body of the one answer. Reads until the server closes."""
     with connection(server) as plain:
         plain.sendall(request)
         received = b""

@@ -59,7 +59,7 @@ class Bench:
         self.worker = Worker(self.harness.spool, self.context, self.channel)  # type: ignore[arg-type]
 
     def run(self, *jobs: Job) -> list[Event]:
-        """Work on these jobs; answers all that the worker has said."""
+        """Work on these jobs; returns all that the worker has said."""
         self.channel.jobs = [job.id for job in jobs]
         self.worker.run()
         return self.channel.events

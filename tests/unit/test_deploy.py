@@ -221,7 +221,7 @@ def test_health_commands_survive_the_generator_of_podman() -> None:
 
 
 def write_example() -> None:
-    """Make the example anew."""
+    """Make the example again."""
     (DEPLOY / "example.env").write_text(example(), encoding="utf-8")
 
 

@@ -52,7 +52,7 @@ class Desk:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Nobody sleeps; answers what would have been slept."""
+    """Nobody sleeps; returns what would have been slept."""
     slept: list[float] = []
     monkeypatch.setattr("client.transport.time.sleep", slept.append)
     return slept

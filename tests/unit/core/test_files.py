@@ -29,7 +29,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def failing(name: str, when: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Make the `when`th call of `os.<name>` fail with EIO; answers a list that holds the count of calls."""
+    """Make the `when`th call of `os.<name>` fail with EIO; returns a list that holds the count of calls."""
     real: Callable[..., Any] = getattr(os, name)
     calls = [0]
 

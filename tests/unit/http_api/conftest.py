@@ -66,7 +66,7 @@ def client_with(services: Services) -> Callable[..., TestClient]:
 
 @pytest.fixture
 def submit(client: TestClient) -> Callable[..., str]:
-    """Submit a job over HTTP; answers its id."""
+    """Submit a job over HTTP; returns its id."""
 
     def send(prompt: str = "a castle", **settings: Any) -> str:
         body = {"model_id": "tiny", "prompt": prompt, "settings": settings}

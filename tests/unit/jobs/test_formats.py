@@ -1,4 +1,4 @@
-"""The formats on disk: files that an older version wrote load for ever. Never edit the files in tests/data."""
+"""The formats on disk: files that an older version wrote can always be loaded. Never edit the files in tests/data."""
 
 from __future__ import annotations
 

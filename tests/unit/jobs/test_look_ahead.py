@@ -34,7 +34,7 @@ def submit(spool: Spool, model: str) -> Job:
 
 
 def drain(spool: Spool, look_ahead: int, batches: list[list[str]]) -> tuple[list[Job], list[Job]]:
-    """Submit in batches and take one job after each; answers the jobs as submitted and as taken."""
+    """Submit in batches and take one job after each; returns the jobs as submitted and as taken."""
     submitted: list[Job] = []
     taken: list[Job] = []
     queue, warm = PendingQueue(spool), ""
