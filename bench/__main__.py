@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import chart, http_rows, queue_rows, results
+from bench import chart, http_rows, isolation_rows, queue_rows, results
 from bench.context import Context
 from bench.results import Row
 
@@ -33,6 +33,7 @@ _PARTS: dict[str, Callable[[Context], list[Row]]] = {
     "workers": queue_rows.worker_scaling,
     "process": http_rows.process,
     "slow": http_rows.slow_clients,
+    "isolation": isolation_rows.submitting_while_searching,
 }
 #: What is measured again with a million.
 _AT_A_MILLION = ("status", "queue", "gallery")

@@ -78,4 +78,4 @@ def _maintain(maintenance: Maintenance) -> None:
     """Keep the indexes like the files for as long as the process lives."""
     while True:
         time.sleep(INTERVAL)
-        blocking.run(maintenance.tick)
+        blocking.run(maintenance.tick, blocking.MAINTENANCE)

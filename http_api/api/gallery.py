@@ -37,7 +37,8 @@ class GalleryResource:
         found = blocking.run(
             lambda: self._images.page(
                 page=query.page, limit=query.limit, search=query.search, model=query.model, cursor=query.cursor
-            )
+            ),
+            blocking.SEARCHES if query.search else blocking.READS,
         )
         resp.media = GalleryAnswer(
             images=[image_view.in_gallery(sidecar) for sidecar in found.images],

@@ -56,7 +56,8 @@ class JobListResource:
         """Jobs, newest first, and the cursor of the next page."""
         states = STATES_SHOWN[query.status] if query.status else tuple(State)
         page = blocking.run(
-            lambda: self._jobs.page(states=states, model=query.model, limit=query.limit, cursor=query.cursor)
+            lambda: self._jobs.page(states=states, model=query.model, limit=query.limit, cursor=query.cursor),
+            blocking.READS,
         )
         jobs = [summary(job, state) for state, job in page.jobs]
         resp.media = JobsAnswer(jobs=jobs, limit=query.limit, next_cursor=page.next_cursor)

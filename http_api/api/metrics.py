@@ -39,7 +39,7 @@ class MetricsResource:
         """Answer in the text format."""
         moment, answer = self._answer
         if time.monotonic() - moment > _FRESH:
-            answer = blocking.run(lambda: generate_latest(self._registry))
+            answer = blocking.run(lambda: generate_latest(self._registry), blocking.READS)
             self._answer = (time.monotonic(), answer)
         resp.content_type = CONTENT_TYPE_LATEST
         resp.data = answer

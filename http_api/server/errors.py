@@ -12,6 +12,7 @@ from falcon import HTTPError, Request, Response
 
 from core.errors import IndexUnavailable, InvalidRequest, StorageUnavailable
 from core.files import is_storage_error
+from http_api.server.blocking import TooBusy
 from jobs.errors import CorruptJob, DuplicateJob, JobNotFound, QueueFull
 from outputs.errors import DamagedImage, ImageNotFound
 from service.errors import KeyReused, RateLimited, StateConflict
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 QUEUE_FULL_WAIT = 60
 STORAGE_WAIT = 30
 INDEX_WAIT = 2
+BUSY_WAIT = 5
 _LONGEST_MESSAGE = 1000
 
 
@@ -48,6 +50,7 @@ def register(app: falcon.App[Request, Response]) -> None:
     app.add_error_handler(QueueFull, _queue_full)
     app.add_error_handler((StorageUnavailable, OSError), _storage)
     app.add_error_handler(IndexUnavailable, _index)
+    app.add_error_handler(TooBusy, _too_busy)
 
 
 def _serialize(req: Request, resp: Response, error: HTTPError) -> None:
@@ -125,6 +128,10 @@ def _storage(req: Request, resp: Response, error: Exception, params: dict[str, A
 
 def _index(req: Request, resp: Response, error: IndexUnavailable, params: dict[str, Any]) -> None:
     _own(req, resp, ApiError(falcon.HTTP_503, str(error), wait=INDEX_WAIT, error_type="index"), params)
+
+
+def _too_busy(req: Request, resp: Response, error: TooBusy, params: dict[str, Any]) -> None:
+    _own(req, resp, ApiError(falcon.HTTP_503, str(error), wait=BUSY_WAIT, error_type="busy"), params)
 
 
 def _unforeseen(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:
