@@ -20,6 +20,7 @@ from http_api.access import KeyFile, check_exposure
 from http_api.route import Context, Operations, Route, add_routes
 from http_api.server import blocking, errors
 from http_api.server.checks import RequestChecks
+from http_api.server.client_address import ClientAddressFinder
 from http_api.server.forwarded import ForwardedPrefix
 from http_api.server.guards import HostGuard, KeyGuard
 from http_api.server.middleware import RequestId, RequestLog, SafetyHeaders, SameSiteOnly
@@ -53,6 +54,7 @@ def _middleware(settings: Settings, table: Sequence[Route]) -> list[Any]:
         guards.append(KeyGuard(KeyFile(settings.api_keys), operations))
     return [
         RequestId(),
+        ClientAddressFinder(settings.trusted_proxies),
         RequestLog(),
         SafetyHeaders(),
         ForwardedPrefix(settings.trusted_proxies),

@@ -15,6 +15,7 @@ from typing import Any
 from core.errors import CyberImageError
 from core.settings import Settings
 from http_api.access import check_exposure
+from http_api.server import places
 from http_api.server.worker import LONGEST_REQUEST_LINE
 from service.services import build_services
 
@@ -36,7 +37,8 @@ _shared_memory = Path("/dev/shm")  # noqa: S108
 bind = f"[{_chosen.host}]:{_chosen.port}" if ":" in _chosen.host else f"{_chosen.host}:{_chosen.port}"
 workers = _chosen.web_workers
 worker_class = "http_api.server.worker.Worker"
-worker_connections = 2000
+places.raise_file_limit()
+worker_connections = places.connections()
 preload_app = False
 proc_name = "cyberimage-api"
 

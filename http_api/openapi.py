@@ -190,5 +190,5 @@ _MEANINGS: Final = {
     431: "Too many header fields, or one that is too long",
     500: "An internal error, or a damaged file",
     501: "The transfer coding is not supported",
-    503: "The storage, the queue or the index cannot take it now; see Retry-After",
+    503: "The storage, the queue, the index or the server cannot take it now; see Retry-After",
 }

@@ -99,11 +99,6 @@ class Context:
         watcher = JobWatcher(services.spool, reader, stopping.is_stopping)
         return cls(services, tuple(routes), reader, watcher, Submitter(services))
 
-    @property
-    def trusted_proxies(self) -> int:
-        """How many proxies of the operator a request passes."""
-        return self.services.settings.trusted_proxies
-
 
 class Route:
     """One address: a path with `{names}` in it, what is there, and what each method takes and returns."""

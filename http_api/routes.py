@@ -38,7 +38,7 @@ ROUTES: Final = (
     Route(
         "/api/generate",
         JOBS,
-        lambda context: GenerateResource(context.services.validator, context.submitter, context.trusted_proxies),
+        lambda context: GenerateResource(context.services.validator, context.submitter),
         Operation(
             method="POST",
             scope=Scope.SUBMIT,
@@ -121,7 +121,7 @@ ROUTES: Final = (
     Route(
         "/api/jobs/{job_id}/retry",
         JOBS,
-        lambda context: RetryResource(context.submitter, context.trusted_proxies),
+        lambda context: RetryResource(context.submitter),
         Operation(
             method="POST",
             scope=Scope.SUBMIT,

@@ -80,11 +80,6 @@ class JobWatcher:
         self._watched: dict[str, _Watched] = {}
         self._poller: threading.Thread | None = None
 
-    @property
-    def streams(self) -> int:
-        """How many clients watch now."""
-        return sum(len(watched.subscriptions) for watched in self._watched.values())
-
     @contextmanager
     def watch(self, job_id: str) -> Iterator[tuple[JobSnapshot, Subscription]]:
         """The present snapshot, and a subscription to later ones; raises JobNotFound, CorruptJob."""

@@ -123,13 +123,21 @@ class Program:
 
 @contextmanager
 def api(
-    data: Path, environment: dict[str, str] | None = None, workers: int = 1, base: str = "http://127.0.0.1"
+    data: Path,
+    environment: dict[str, str] | None = None,
+    workers: int = 1,
+    base: str = "http://127.0.0.1",
+    *,
+    files: int | None = None,
+    config: str = "http_api.gunicorn_conf",
 ) -> Iterator[ApiProcess]:
-    """A gunicorn with the real app, answering at `base` and a free port."""
+    """A gunicorn with the real app, answering at `base` and a free port; with at most `files` open files, if given."""
     port = free_port()
     settings = {"CYBERIMAGE_DATA": str(data), "PORT": str(port), "CYBERIMAGE_WEB_WORKERS": str(workers)}
     settings |= {"CYBERIMAGE_RATE_LIMIT": "off", "CYBERIMAGE_RESERVE_MB": "0"} | (environment or {})
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:http_api.gunicorn_conf", "http_api.app:get_app()"]
+    command = [sys.executable, "-m", "gunicorn", "-c", f"python:{config}", "http_api.app:get_app()"]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *command]
     data.parent.mkdir(parents=True, exist_ok=True)
     with ApiProcess(command, settings, data.parent / "api.log") as program:
         program.base = f"{base}:{port}"

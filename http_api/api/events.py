@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Final
 
 import falcon
 from falcon import Request, Response
 
 from http_api.api.rendering import RenderedStatus, StatusRenderer
+from http_api.server import places
+from http_api.server.client_address import sender
 from http_api.server.errors import ApiError
 from http_api.server.forwarded import below
 from service.watch import JobWatcher, Subscription
 
-#: Open streams per worker; more would starve the other requests of connections.
-MAX_STREAMS: Final = 1000
 #: Seconds between comments that keep proxies from closing a silent stream, and find clients that are gone.
 KEEP_ALIVE: Final = 15.0
 #: Seconds after which a stream ends by itself; the browser connects again and misses nothing.
@@ -37,20 +38,21 @@ class EventResource:
 
     def on_get(self, req: Request, resp: Response, job_id: str) -> None:
         """Begin the stream; raises JobNotFound before it begins."""
-        if self._watcher.streams >= MAX_STREAMS:
+        place = places.STREAMS.take(sender(req).key)
+        if place is None:
             raise ApiError(falcon.HTTP_503, "Too many event streams are open; poll /api/status instead.", wait=5)
         known = req.get_header("Last-Event-ID")
-        watching = self._watcher.watch(job_id)
-        snapshot, subscription = watching.__enter__()
-        first = self._renderer.render_shared(snapshot)
-        if first.is_final and first.version == known:
-            watching.__exit__(None, None, None)
-            resp.status = falcon.HTTP_204
-            return
-        resp.content_type = "text/event-stream"
-        resp.set_header("X-Accel-Buffering", "no")
-        events = self._events(first, subscription, known, req.context.prefix)
-        resp.stream = _Stream(events, lambda: watching.__exit__(None, None, None))
+        with ExitStack() as held:
+            held.enter_context(place)
+            snapshot, subscription = held.enter_context(self._watcher.watch(job_id))
+            first = self._renderer.render_shared(snapshot)
+            if first.is_final and first.version == known:
+                resp.status = falcon.HTTP_204
+                return
+            resp.content_type = "text/event-stream"
+            resp.set_header("X-Accel-Buffering", "no")
+            events = self._events(first, subscription, known, req.context.prefix)
+            resp.stream = _Stream(events, held.pop_all().close)
 
     def _events(
         self, first: RenderedStatus, subscription: Subscription, known: str | None, prefix: str
@@ -86,6 +88,10 @@ class _Stream:
 
     def close(self) -> None:
         """Called by the server, however the answer ended."""
+        self._end()
+
+    def __del__(self) -> None:
+        # The server never begins, and so never closes, an answer whose head it could not send.
         self._end()
 
 

@@ -7,7 +7,7 @@ from falcon import Request, Response
 from http_api.api.answers import AcceptedAnswer
 from http_api.api.job_view import api_status
 from http_api.server import blocking
-from http_api.server.client_address import client_key
+from http_api.server.client_address import sender
 from http_api.server.request_body import read_json
 from jobs.requests import RequestValidator
 from jobs.schema import Job, State
@@ -17,21 +17,20 @@ from service.submit import Client, Submitter
 class GenerateResource:
     """Accepts jobs."""
 
-    def __init__(self, validator: RequestValidator, submitter: Submitter, trusted_proxies: int) -> None:
+    def __init__(self, validator: RequestValidator, submitter: Submitter) -> None:
         self._validator = validator
         self._submitter = submitter
-        self._trusted_proxies = trusted_proxies
 
     def on_post(self, req: Request, resp: Response) -> None:
         """Store the job and answer its id."""
         request = self._validator.generate(read_json(req))
-        client = client_of(req, self._trusted_proxies)
+        client = client_of(req)
         answer_accepted(req, resp, *blocking.run(lambda: self._submitter.submit(request, client)))
 
 
-def client_of(req: Request, trusted_proxies: int) -> Client:
+def client_of(req: Request) -> Client:
     """Who submits."""
-    return Client(client_key(req, trusted_proxies), req.get_header("Idempotency-Key"))
+    return Client(sender(req).key, req.get_header("Idempotency-Key"))
 
 
 def answer_accepted(req: Request, resp: Response, state: State, job: Job) -> None:

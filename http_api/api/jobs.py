@@ -81,13 +81,12 @@ class CancelResource:
 class RetryResource:
     """`POST /api/jobs/<job_id>/retry`."""
 
-    def __init__(self, submitter: Submitter, trusted_proxies: int) -> None:
+    def __init__(self, submitter: Submitter) -> None:
         self._submitter = submitter
-        self._trusted_proxies = trusted_proxies
 
     def on_post(self, req: Request, resp: Response, job_id: str) -> None:
         """A new job with the same request and seed; only for a job that has ended."""
-        client = client_of(req, self._trusted_proxies)
+        client = client_of(req)
         answer_accepted(req, resp, *blocking.run(lambda: self._submitter.retry(job_id, client)))
 
 

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Final
 
 import falcon
 from falcon import Request, Response
 from msgspec import Meta, Struct
 
 from http_api.api.rendering import RenderedStatus, StatusRenderer
-from http_api.server import file_answer
+from http_api.server import file_answer, places
+from http_api.server.client_address import sender
 from http_api.server.forwarded import below
 from service.snapshot_reader import SnapshotReader
 from service.watch import JobWatcher
+
+#: What a client is asked to wait, in seconds, that came when too many others were waiting for news.
+POLL_AFTER: Final = 5
 
 
 class StatusQuery(Struct, frozen=True, kw_only=True):
     """The parameters of `GET /api/status/<job_id>`."""
 
     wait: Annotated[
-        int, Meta(ge=0, le=60, description="Seconds to wait for its end, or with If-None-Match for any change")
+        int,
+        Meta(
+            ge=0,
+            le=60,
+            description="Seconds to wait for its end, or with If-None-Match for any change; while too many wait "
+            "already it is answered at once, with Retry-After",
+        ),
     ] = 0
 
 
@@ -29,6 +39,7 @@ class StatusResource:
 
     With `wait=n` the answer comes as soon as the job has ended, or after n seconds. A client that sends
     the ETag of its last answer (If-None-Match) gets the next one as soon as anything has changed, or 304.
+    Where too many wait already the answer comes at once, with Retry-After: any client may poll instead.
     """
 
     def __init__(self, reader: SnapshotReader, watcher: JobWatcher, renderer: StatusRenderer) -> None:
@@ -38,7 +49,7 @@ class StatusResource:
 
     def on_get(self, req: Request, resp: Response, job_id: str, query: StatusQuery) -> None:
         """Answer the status."""
-        found = self._wait(req, job_id, query.wait) if query.wait else self._renderer.render(self._reader.read(job_id))
+        found = self._wait(req, resp, job_id, query.wait) if query.wait else self._now(job_id)
         resp.etag = found.version
         resp.set_header("Cache-Control", "no-cache")
         if file_answer.is_not_modified(req, found.version):
@@ -49,7 +60,18 @@ class StatusResource:
 
     on_head = on_get
 
-    def _wait(self, req: Request, job_id: str, seconds: int) -> RenderedStatus:
+    def _now(self, job_id: str) -> RenderedStatus:
+        return self._renderer.render(self._reader.read(job_id))
+
+    def _wait(self, req: Request, resp: Response, job_id: str, seconds: int) -> RenderedStatus:
+        place = places.WAITING.take(sender(req).key)
+        if place is None:
+            resp.set_header("Retry-After", str(POLL_AFTER))
+            return self._now(job_id)
+        with place:
+            return self._news(req, job_id, seconds)
+
+    def _news(self, req: Request, job_id: str, seconds: int) -> RenderedStatus:
         end = time.monotonic() + seconds
         is_conditional = bool(req.if_none_match)
         with self._watcher.watch(job_id) as (first, subscription):

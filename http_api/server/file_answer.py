@@ -9,17 +9,22 @@ from typing import BinaryIO, Final
 import falcon
 from falcon import Request, Response
 
+from http_api.server import places
+from http_api.server.client_address import sender
 from http_api.server.errors import ApiError
 
+#: What a client is asked to wait, in seconds, while too many others download.
+_BUSY_WAIT: Final = 5
 _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
 
 
 class _Part:
     """The next `length` bytes of a stream, as something that a WSGI server reads and closes."""
 
-    def __init__(self, stream: BinaryIO, length: int) -> None:
+    def __init__(self, stream: BinaryIO, length: int, place: places.Place) -> None:
         self._stream = stream
         self._left = length
+        self._place = place
 
     def read(self, size: int | None = -1, /) -> bytes:
         """At most `size` bytes, all that is left if negative or None."""
@@ -29,15 +34,16 @@ class _Part:
         return data
 
     def close(self) -> None:
-        """Close the stream."""
+        """Close the stream, and let another client download."""
         self._stream.close()
+        self._place.free()
 
 
 def send(req: Request, resp: Response, stream: BinaryIO, *, size: int, etag: str, content_type: str) -> None:
     """Answer with `stream`, of `size` bytes, whose content `etag` stands for; closes it in the end.
 
     Only what the client lacks is sent: nothing if it has this content, a part if it asks for one.
-    Raises ApiError 416 for a part that lies outside.
+    Raises ApiError 416 for a part that lies outside, and 503 while too many others download.
     """
     resp.etag = etag
     resp.accept_ranges = "bytes"
@@ -87,5 +93,9 @@ def _send_part(req: Request, resp: Response, stream: BinaryIO, start: int, lengt
         stream.close()
         resp.content_length = length
         return
+    place = places.DOWNLOADS.take(sender(req).key)
+    if place is None:
+        stream.close()
+        raise ApiError(falcon.HTTP_503, "Too many downloads are under way; try again shortly.", wait=_BUSY_WAIT)
     stream.seek(start, os.SEEK_SET)
-    resp.set_stream(_Part(stream, length), length)
+    resp.set_stream(_Part(stream, length, place), length)

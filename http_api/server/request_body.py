@@ -8,7 +8,8 @@ import falcon
 from falcon import Request
 
 from core.strict_json import SIZE_LIMIT
-from http_api.server import blocking
+from http_api.server import blocking, places
+from http_api.server.client_address import sender
 from http_api.server.errors import ApiError
 
 #: How long a client may take to send its body, in seconds.
@@ -16,11 +17,14 @@ BODY_SECONDS: Final = 30.0
 
 
 def read_json(req: Request) -> bytes:
-    """The bytes of a JSON body; raises ApiError 400, 408, 411, 413, 415."""
+    """The bytes of a JSON body; raises ApiError 400, 408, 411, 413, 415, and 503 while too many are being sent."""
     length = _length(req)
     _require_json(req)
+    place = places.BODIES.take(sender(req).key)
+    if place is None:
+        raise ApiError(falcon.HTTP_503, "Too many requests are still being sent; try again shortly.", wait=5)
     try:
-        with blocking.time_limit(BODY_SECONDS):
+        with place, blocking.time_limit(BODY_SECONDS):
             body = req.bounded_stream.read()
     except TimeoutError as error:
         raise ApiError(falcon.HTTP_408, f"The body did not arrive within {BODY_SECONDS:g} seconds.") from error

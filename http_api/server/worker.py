@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import secrets
+import socket
+import struct
+from collections import OrderedDict
 from http import HTTPStatus
+from types import TracebackType
 from typing import Any, Final
 
+import gevent
 from gunicorn.glogging import Logger
 from gunicorn.http import errors, message
 from gunicorn.workers.ggevent import GeventWorker
@@ -17,6 +23,14 @@ from http_api.server import stopping
 #: The longest request line, in bytes: a search and a model of 1,000 characters, each of four bytes that are written
 #: as %F0%9F%98%80, and what stands around them.
 LONGEST_REQUEST_LINE: Final = 32 * 1024
+#: How long a client may take nothing (or send nothing, within a request) before its connection is closed.
+SILENCE_SECONDS: Final = 30.0
+#: Bytes that the kernel keeps for a client that does not take them; those on their way are not counted.
+_KEPT_UNSENT: Final = 128 << 10
+#: A worker with more of its connections in use than this is crowded: each new one takes the place of an idle one.
+_CROWDED: Final = 0.8
+#: Closing a socket with this drops what it has not sent.
+_DROP_UNSENT: Final = struct.pack("ii", 1, 0)
 # gunicorn caps its own setting at this constant, and offers no other way.
 message.MAX_REQUEST_LINE = LONGEST_REQUEST_LINE
 
@@ -50,17 +64,73 @@ class ServerLog(Logger):  # type: ignore[misc]
         """Nothing."""
 
 
+class _IdleTime(gevent.Timeout):  # type: ignore[misc]  # gevent's types are not read
+    """The time in which the head of a request must arrive, of one connection; it can be ended early."""
+
+    def __init__(self, seconds: float, idle: OrderedDict[_IdleTime, None]) -> None:
+        super().__init__(seconds, False)
+        self._idle = idle
+        self._greenlet: Any = None
+
+    def __enter__(self) -> Any:
+        self._greenlet = gevent.getcurrent()
+        self._idle[self] = None
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        self._greenlet = None
+        self._idle.pop(self, None)  # it is gone already if it was chosen to be ended
+        return super().__exit__(kind, value, trace)
+
+    def end(self) -> None:
+        """As if the time were over, unless the head has arrived meanwhile; for the hub to call."""
+        if self._greenlet is not None:
+            self._greenlet.throw(self)
+
+
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Closes the connection after a body that is too long, and refuses in JSON."""
+    """Lets go of clients that are too slow, closes the connection after a body that is too long, refuses in JSON."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._open = 0
+        #: Connections that wait for the head of a request, the longest waiting first.
+        self._idle: OrderedDict[_IdleTime, None] = OrderedDict()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection."""
+        client.settimeout(SILENCE_SECONDS)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _KEPT_UNSENT)
+        self._open += 1
+        if self._is_crowded() and self._idle:
+            gevent.get_hub().loop.run_callback(self._idle.popitem(last=False)[0].end)
+        try:
+            super(GeventWorker, self).handle(listener, client, addr)  # GeventWorker would take the time-out away
+        finally:
+            self._open -= 1
+
+    def timeout_ctx(self) -> Any:
+        """How long to wait for the head of a request, the first or the next one."""
+        return _IdleTime(self.cfg.keepalive, self._idle)
+
+    def _is_crowded(self) -> bool:
+        return bool(self._open > _CROWDED * self.worker_connections)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve one request."""
         names = [value for name, value in req.headers if name == "HOST"]
         if len(names) > 1 or (not names and req.version >= (1, 1)):
             raise HostMissing("no Host, or several")
-        if _must_close(req):
+        if _must_close(req) or self._is_crowded():
             req.force_close()
-        super().handle_request(listener_name, req, sock, addr)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        except TimeoutError as error:
+            self.log.info("Closed the connection of %s, which took nothing for %g s", addr[0], SILENCE_SECONDS)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_UNSENT)
+            raise ConnectionResetError(errno.ECONNRESET, "the client took nothing") from error
         if not self.alive:  # it has served as many requests as a worker shall
             stopping.begin()
 

@@ -12,6 +12,7 @@ from falcon.testing import TestClient
 from PIL import Image
 
 from http_api.api.page import PageResource
+from http_api.server.client_address import ClientAddressFinder
 from jobs.claims import Claim
 from outputs.sidecar import Sidecar
 from service.services import Services
@@ -118,7 +119,7 @@ def page(tmp_path: Path) -> TestClient:
     (folder / "app.js").write_text("1", encoding="utf-8")
     (folder / "notes.txt").write_text("2", encoding="utf-8")
     (tmp_path / "secret.js").write_text("3", encoding="utf-8")
-    app = falcon.App()
+    app = falcon.App(middleware=[ClientAddressFinder(0)])
     app.add_route("/", PageResource(folder, fixed="index.html"))
     app.add_route("/static/{name}", PageResource(folder))
     return TestClient(app)

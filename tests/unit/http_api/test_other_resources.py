@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from falcon.testing import TestClient
 
-from http_api.server.client_address import client_key
+from http_api.server.client_address import client_address
 from jobs.claims import Claim
 from jobs.schema import JobError, State
 from service.services import Services
@@ -203,6 +203,8 @@ def test_the_own_page_may_write_through_a_proxy(
         ("192.0.2.1", "[2001:db8::1]:4711", 1, "2001:db8::/64"),
         ("192.0.2.1", "198.51.100.7:4711", 1, "198.51.100.7"),
         ("192.0.2.1", "nonsense", 1, "nonsense"),
+        ("::1", None, 0, "127.0.0.1"),
+        ("::1", "2001:db8::1", 1, "2001:db8::/64"),
     ],
 )
 def test_the_client_is_whom_a_trusted_proxy_saw(peer: str, forwarded: str | None, proxies: int, expected: str) -> None:
@@ -211,4 +213,4 @@ def test_the_client_is_whom_a_trusted_proxy_saw(peer: str, forwarded: str | None
 
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     request = Request(create_environ(remote_addr=peer, headers=headers))
-    assert client_key(request, proxies) == expected
+    assert client_address(request, proxies).key == expected
