@@ -22,19 +22,20 @@ _UNITS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimit:
-    """At most `amount` accepted requests within `seconds`, per client."""
+    """At most `amount` accepted requests within `seconds`, per client; with `others_only` this machine has no limit."""
 
     amount: int
     seconds: int
+    others_only: bool = False
 
 
 def _rate(value: str) -> RateLimit | None:
     if value.strip() == "off":
         return None
-    match = re.fullmatch(r"([1-9]\d{0,6})/(second|minute|hour|day)", value.strip(), re.ASCII)
+    match = re.fullmatch(r"(others:)?([1-9]\d{0,6})/(second|minute|hour|day)", value.strip(), re.ASCII)
     if not match:
-        raise ValueError("must be like 10/hour (second, minute, hour or day), or off")
-    return RateLimit(amount=int(match[1]), seconds=_UNITS[match[2]])
+        raise ValueError("must be like 10/hour or others:10/hour (second, minute, hour or day), or off")
+    return RateLimit(amount=int(match[2]), seconds=_UNITS[match[3]], others_only=match[1] is not None)
 
 
 def _setting(name: str, default: str, parse: Callable[[str], Any], about: str) -> Any:
@@ -64,9 +65,10 @@ class Settings:
     web_workers: int = _setting("CYBERIMAGE_WEB_WORKERS", "2", types.integer(1, 64), "gunicorn worker processes.")
     rate_limit: RateLimit | None = _setting(
         "CYBERIMAGE_RATE_LIMIT",
-        "10/hour",
+        "others:10/hour",
         _rate,
-        "Accepted jobs per client address (N/second, minute, hour or day), or `off`.",
+        "Accepted jobs per client address (N/second, minute, hour or day), or `off`; with `others:` requests from this "
+        "machine that come through no proxy are not limited. As many prompts may be sent on to OPENAI_ENDPOINT.",
     )
     trusted_proxies: int = _setting(
         "CYBERIMAGE_TRUSTED_PROXIES",

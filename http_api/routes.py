@@ -30,7 +30,10 @@ JOBS: Final = Tag("jobs", "Submit jobs, follow them, cancel them, try them again
 IMAGES: Final = Tag("images", "The pictures, what is known of them, and the gallery.")
 MODELS: Final = Tag("models", "What can be drawn with, and fuller prompts to draw from.")
 
-_KEY: Final = Header("Idempotency-Key", "The same key and request give the same job, also after its end")
+_KEY: Final = Header(
+    "Idempotency-Key",
+    "The same key and request of the same client (API key, else address) give the same job, also after its end",
+)
 _LAST_EVENT: Final = Header("Last-Event-ID", "The id of the last event seen; it is not sent again")
 
 
@@ -235,7 +238,9 @@ ROUTES: Final = (
     Route(
         "/api/enrich",
         MODELS,
-        lambda context: EnrichResource(context.services.enricher, context.services.settings.prompt_limit),
+        lambda context: EnrichResource(
+            context.services.enricher, context.services.enrich_limiter, context.services.settings.prompt_limit
+        ),
         Operation(
             method="POST",
             scope=Scope.SUBMIT,
@@ -243,6 +248,7 @@ ROUTES: Final = (
             description=f"In one of the styles {', '.join(STYLES)}; the words of the prompt are kept.",
             body=EnrichRequest,
             answers={200: answers.EnrichAnswer},
+            errors=(429,),
         ),
     ),
 )

@@ -8,11 +8,11 @@ from core.errors import CyberImageError
 
 
 class RateLimited(CyberImageError):
-    """The client has used up its share of accepted jobs; `wait` is in whole seconds."""
+    """The client has used up its share of `what` is limited; `wait` is in full seconds."""
 
-    def __init__(self, amount: int, period: str, wait: float) -> None:
+    def __init__(self, amount: int, what: str, period: str, wait: float) -> None:
         self.wait = math.ceil(wait)
-        super().__init__(f"The limit of {amount} jobs per {period} is reached; try again in {self.wait} seconds.")
+        super().__init__(f"The limit of {amount} {what} per {period} is reached; try again in {self.wait} seconds.")
 
 
 class KeyReused(CyberImageError):

@@ -11,7 +11,7 @@ from jobs.catalog import Catalog
 from jobs.requests import RequestValidator
 from jobs.runner_status import available_models
 from service.data import Data, open_data
-from service.rate_limit import RateLimiter
+from service.rate_limit import Limited, RateLimiter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,8 @@ class Services(Data):
     validator: RequestValidator
     enricher: Enricher
     limiter: RateLimiter
+    #: Of prompts that leave this machine; without a limit where the enricher is the built-in one.
+    enrich_limiter: RateLimiter
 
 
 def build_services(settings: Settings) -> Services:
@@ -36,6 +38,11 @@ def build_services(settings: Settings) -> Services:
         validator=RequestValidator(catalog, settings.prompt_limit),
         enricher=_enricher(settings),
         limiter=RateLimiter(data.layout.rate_limits, settings.rate_limit),
+        enrich_limiter=RateLimiter(
+            data.layout.rate_limits,
+            settings.rate_limit if settings.openai_endpoint.strip() else None,
+            kind=Limited.FORWARDED_PROMPTS,
+        ),
     )
 
 

@@ -22,10 +22,21 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
 class Client(NamedTuple):
-    """Who submits: the address that the rate limit counts by, and the Idempotency-Key that was sent, if any."""
+    """Who submits."""
 
+    #: What the rate limit counts by.
     address: str
+    #: The Idempotency-Key that was sent, if any.
     idempotency_key: str | None = None
+    #: The name of the API key that was shown, where keys are needed.
+    key_name: str | None = None
+    #: Whether the request comes from this machine, and not through a proxy.
+    is_own_machine: bool = False
+
+    @property
+    def scope(self) -> str:
+        """Within which an Idempotency-Key means one job: two clients may both call theirs `1`."""
+        return f"key {self.key_name}" if self.key_name else f"address {self.address}"
 
 
 class Submitter:
@@ -45,7 +56,7 @@ class Submitter:
             self._charged(client, job, self._services.spool.submit)
             return State.PENDING, job
         _check_key(client.idempotency_key)
-        job_id = str(uuid5(_KEY_NAMESPACE, f"{retry_of or ''}\n{client.idempotency_key}"))
+        job_id = str(uuid5(_KEY_NAMESPACE, f"{client.scope}\n{retry_of or ''}\n{client.idempotency_key}"))
         return self._submit_once(request, client, job_id, retry_of)
 
     def retry(self, job_id: str, client: Client) -> tuple[State, Job]:
@@ -86,7 +97,7 @@ class Submitter:
         return job.evolve(retry_of=retry_of) if retry_of else job
 
     def _charged(self, client: Client, job: Job, store: Callable[[Job], None]) -> None:
-        receipt = self._services.limiter.charge(client.address)
+        receipt = self._services.limiter.charge(client.address, is_own_machine=client.is_own_machine)
         try:
             store(job)
         except BaseException:

@@ -30,7 +30,13 @@ class GenerateResource:
 
 def client_of(req: Request) -> Client:
     """Who submits."""
-    return Client(sender(req).key, req.get_header("Idempotency-Key"))
+    client = sender(req)
+    return Client(
+        address=client.key,
+        idempotency_key=req.get_header("Idempotency-Key"),
+        key_name=req.context.get("key"),
+        is_own_machine=client.is_own_machine,
+    )
 
 
 def answer_accepted(req: Request, resp: Response, state: State, job: Job) -> None:

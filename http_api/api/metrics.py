@@ -72,8 +72,10 @@ class _Figures(Collector):
     def _of_storage(self) -> Iterator[Metric]:
         free = self._services.spool.capacity.free_bytes()
         yield GaugeMetricFamily("cyberimage_free_bytes", "Free space of the data directory.", value=free)
-        limited = CounterMetricFamily("cyberimage_rate_limited_requests", "Requests refused by the rate limit.")
-        limited.add_metric([], self._services.limiter.refused())
+        about = "Requests refused by a rate limit."
+        limited = CounterMetricFamily("cyberimage_rate_limited_requests", about, labels=["limit"])
+        limited.add_metric(["jobs"], self._services.limiter.refused())
+        limited.add_metric(["forwarded_prompts"], self._services.enrich_limiter.refused())
         yield limited
 
     def _of_runner(self) -> Iterator[Metric]:

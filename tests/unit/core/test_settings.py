@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import SettingsError
-from core.settings import Settings
+from core.settings import RateLimit, Settings
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,26 @@ def test_retry_delays_that_are_no_seconds_are_refused(text: str) -> None:
     sentence = str(caught.value)
     assert sentence.startswith(f"CYBERIMAGE_RETRY_DELAYS is {text!r}; it must be numbers of seconds")
     assert "0,30,120" in sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        (None, RateLimit(amount=10, seconds=3600, others_only=True)),
+        ("10/hour", RateLimit(amount=10, seconds=3600)),
+        ("others:3/minute", RateLimit(amount=3, seconds=60, others_only=True)),
+        ("off", None),
+    ],
+)
+def test_a_rate_limit_says_whether_it_holds_for_this_machine_too(text: str | None, limit: RateLimit | None) -> None:
+    environment = {} if text is None else {"CYBERIMAGE_RATE_LIMIT": text}
+    assert Settings.from_environment(environment).rate_limit == limit
+
+
+@pytest.mark.parametrize("text", ["others", "others:off", "others:", "10/hour:others", "others: 10/hour", "0/hour", ""])
+def test_a_rate_limit_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="others:10/hour"):
+        Settings.from_environment({"CYBERIMAGE_RATE_LIMIT": text})
 
 
 def test_an_endless_number_of_seconds_is_refused() -> None:

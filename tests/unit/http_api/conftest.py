@@ -18,7 +18,7 @@ from jobs.requests import RequestValidator
 from jobs.schema import Job
 from jobs.spool import Spool
 from outputs.sidecar import Sidecar
-from service.rate_limit import RateLimiter
+from service.rate_limit import Limited, RateLimiter
 from service.services import Services
 from tests.described import check_answer
 from tests.indexes import data_at
@@ -38,6 +38,7 @@ def services(spool: Spool, catalog: Catalog, validator: RequestValidator) -> Ser
         validator=validator,
         enricher=BuiltInEnricher(500),
         limiter=RateLimiter(spool.layout.rate_limits, None),
+        enrich_limiter=RateLimiter(spool.layout.rate_limits, None, kind=Limited.FORWARDED_PROMPTS),
     )
 
 

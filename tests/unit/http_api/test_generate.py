@@ -6,12 +6,14 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from falcon.testing import Result, TestClient
 
-from core.settings import RateLimit
+from core.settings import RateLimit, Settings
+from http_api.access import digest_of
 from jobs.claims import claim
 from jobs.schema import State
 from jobs.spool import Spool
@@ -164,6 +166,34 @@ def test_a_repeated_key_is_charged_once(client_with: ClientWith, services: Servi
     assert [post(client).status_code for _ in range(2)] == [200, 429]
 
 
+def test_a_key_is_the_clients_own(client_with: ClientWith, services: Services) -> None:
+    """Two users behind a proxy both call theirs `1`."""
+    client = client_with(settings=replace(services.settings, trusted_proxies=1))
+    answers = {
+        address: [post(client, Idempotency_Key="1", X_Forwarded_For=address) for _ in range(2)]
+        for address in ("192.0.2.1", "192.0.2.2", "2001:db8::1")
+    }
+    assert all(first.json == second.json for first, second in answers.values())
+    assert len(stored(services)) == 3
+    # An IPv6 client may come back under another address of its network.
+    again = post(client, Idempotency_Key="1", X_Forwarded_For="2001:db8::2")
+    assert again.json == answers["2001:db8::1"][0].json
+
+
+def test_a_key_goes_with_the_api_key_wherever_it_comes_from(
+    client_with: ClientWith, services: Services, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("".join(f"{name} submit {digest_of(name)}\n" for name in ("one", "two")), encoding="utf-8")
+    client = client_with(settings=replace(services.settings, trusted_proxies=1, api_keys=keys))
+    answers = [
+        post(client, Idempotency_Key="1", X_Api_Key=key, X_Forwarded_For=address)
+        for key, address in (("one", "192.0.2.1"), ("one", "192.0.2.2"), ("two", "192.0.2.1"))
+    ]
+    assert answers[0].json == answers[1].json != answers[2].json
+    assert len(stored(services)) == 2
+
+
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e9"])
 def test_an_odd_key_is_refused(client: TestClient, key: str) -> None:
     assert post(client, Idempotency_Key=key).status_code == 400
@@ -185,6 +215,39 @@ def test_the_limit_tells_when_to_try_again(client_with: ClientWith, services: Se
     assert answers[2].json["retry_after"] == 2600
     assert "2600 seconds" in answers[2].json["message"]
     assert len(stored(services)) == 3
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "proxies", "codes"),
+    [
+        ("127.0.0.1", {}, 0, {200}),
+        ("::1", {}, 0, {200}),
+        ("192.0.2.1", {}, 0, {200, 429}),
+        ("127.0.0.1", {}, 1, {200}),
+        ("127.0.0.1", {"X_Forwarded_For": "192.0.2.1"}, 0, {200, 429}),
+        ("127.0.0.1", {"X_Forwarded_For": "127.0.0.1"}, 1, {200, 429}),
+        ("127.0.0.1", {"Via": "1.1 proxy"}, 0, {200, 429}),
+    ],
+)
+def test_the_default_limit_is_for_other_machines(
+    client_with: ClientWith, services: Services, peer: str, headers: dict[str, str], proxies: int, codes: set[int]
+) -> None:
+    default = Settings().rate_limit
+    assert default is not None
+    client = client_with(
+        settings=replace(services.settings, trusted_proxies=proxies),
+        limiter=RateLimiter(services.layout.rate_limits, default),
+    )
+    answers = [
+        client.simulate_post(
+            "/api/generate",
+            json=BODY,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+            extras={"REMOTE_ADDR": peer},
+        )
+        for _ in range(default.amount + 1)
+    ]
+    assert {answer.status_code for answer in answers} == codes
 
 
 def test_refused_requests_are_not_charged(client_with: ClientWith, services: Services) -> None:

@@ -206,7 +206,7 @@ def test_refusals_by_the_rate_limit_are_counted_over_workers(client_with: Client
     for found in (told, told_by_other):
         del found["cyberimage_free_bytes"]  # others write to this disk, too
     assert told == told_by_other
-    assert metrics(one)["cyberimage_rate_limited_requests_total"][()] == 2
+    assert metrics(one)["cyberimage_rate_limited_requests_total"]["jobs",] == 2
 
 
 def test_metrics_without_an_index_say_so(client: TestClient, services: Services) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+import httpx
 import pytest
 from falcon.testing import TestClient
 
+from core.settings import RateLimit, Settings
+from enrich.enricher import BuiltInEnricher, OpenAIEnricher
 from http_api.server.client_address import client_address
 from jobs.claims import Claim
 from jobs.schema import JobError, State
-from service.services import Services
+from service.rate_limit import Limited, RateLimiter
+from service.services import Services, build_services
+from tests.conftest import REPOSITORY
 
 Submit = Callable[..., str]
 Begin = Callable[[str], Claim]
@@ -97,6 +103,65 @@ def test_enrich_names_what_is_wrong(client: TestClient, body: object, word: str)
     answer = client.simulate_post("/api/enrich", json=body)
     assert answer.status_code == 400
     assert word in answer.json["message"]
+
+
+@pytest.fixture
+def language_server() -> tuple[OpenAIEnricher, list[httpx.Request]]:
+    """An enricher whose server answers everything, and what it was asked."""
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        body = b'{"choices": [{"message": {"content": "a castle, golden light"}}]}'
+        return httpx.Response(200, stream=httpx.ByteStream(body))
+
+    enricher = OpenAIEnricher(
+        endpoint="http://llm.example",
+        model="m",
+        api_key="",
+        timeout=5,
+        fallback=BuiltInEnricher(500),
+        transport=httpx.MockTransport(answer),
+    )
+    return enricher, asked
+
+
+def test_prompts_that_are_sent_on_are_limited(
+    client_with: Callable[..., TestClient],
+    services: Services,
+    language_server: tuple[OpenAIEnricher, list[httpx.Request]],
+) -> None:
+    enricher, asked = language_server
+    limiter = RateLimiter(
+        services.layout.rate_limits, RateLimit(amount=2, seconds=3600), kind=Limited.FORWARDED_PROMPTS
+    )
+    client = client_with(enricher=enricher, enrich_limiter=limiter)
+    refused = [client.simulate_post("/api/enrich", json={"prompt": "x", "style": "baroque"}) for _ in range(3)]
+    assert {answer.status_code for answer in refused} == {400}
+    answers = [client.simulate_post("/api/enrich", json={"prompt": "a castle"}) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429, 429]
+    assert len(asked) == 2
+    assert answers[-1].json["error_type"] == "rate_limited"
+    assert int(answers[-1].headers["retry-after"]) > 3500
+    assert "2 forwarded prompts per hour" in answers[-1].json["message"]
+    # Jobs are counted apart.
+    assert client.simulate_post("/api/generate", json={"model_id": "tiny", "prompt": "x"}).status_code == 200
+
+
+@pytest.mark.parametrize("endpoint", ["", "http://llm.example"])
+def test_only_what_leaves_this_machine_is_limited(tmp_path: Path, endpoint: str) -> None:
+    limit = RateLimit(amount=1, seconds=60)
+    settings = Settings(
+        data=tmp_path / "data",
+        catalog=REPOSITORY / "models.toml",
+        openai_endpoint=endpoint,
+        openai_model="m",
+        rate_limit=limit,
+    )
+    services = build_services(settings)
+    services.spool.prepare()
+    assert (services.enrich_limiter.charge("192.0.2.1") is not None) == bool(endpoint)
+    services.limiter.charge("192.0.2.1")
 
 
 # --- Every request --------------------------------------------------------------------------------

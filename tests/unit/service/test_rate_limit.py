@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from core.errors import StorageUnavailable
 from core.settings import RateLimit
 from service.errors import RateLimited
-from service.rate_limit import RateLimiter
+from service.rate_limit import Limited, RateLimiter
 from tests.conftest import REPOSITORY
 
 HOUR = RateLimit(amount=3, seconds=3600)
@@ -63,6 +65,55 @@ def test_a_clock_set_back_blocks_for_one_window_at_most(tmp_path: Path, step: fl
     assert refused.value.wait <= 60
     clock[0] += 60
     limiter.charge("a")
+
+
+def test_kinds_are_counted_apart_and_forget_only_their_own(tmp_path: Path) -> None:
+    clock = [1000.0]
+    path, hour, second = tmp_path / "hits", RateLimit(amount=1, seconds=3600), RateLimit(amount=1, seconds=1)
+    jobs = RateLimiter(path, hour, lambda: clock[0])
+    prompts = RateLimiter(path, second, lambda: clock[0], kind=Limited.FORWARDED_PROMPTS)
+    jobs.charge("a")
+    prompts.charge("a")
+    with pytest.raises(RateLimited, match="1 forwarded prompts per second"):
+        prompts.charge("a")
+    clock[0] += 2
+    prompts.charge("a")
+    with pytest.raises(RateLimited, match="1 jobs per hour"):
+        jobs.charge("a")
+    assert (jobs.refused(), prompts.refused()) == (1, 1)
+
+
+def test_this_machine_is_not_limited_where_only_others_are(tmp_path: Path) -> None:
+    limiter = RateLimiter(tmp_path / "hits", RateLimit(amount=1, seconds=60, others_only=True))
+    assert [limiter.charge("127.0.0.1", is_own_machine=True) for _ in range(5)] == [None] * 5
+    limiter.charge("127.0.0.1")  # through a proxy
+    with pytest.raises(RateLimited):
+        limiter.charge("127.0.0.1")
+    everybody = RateLimiter(tmp_path / "all", RateLimit(amount=1, seconds=60))
+    everybody.charge("127.0.0.1", is_own_machine=True)
+    with pytest.raises(RateLimited):
+        everybody.charge("127.0.0.1", is_own_machine=True)
+
+
+def test_a_file_of_the_first_version_keeps_its_charges(tmp_path: Path) -> None:
+    path = tmp_path / "hits"
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(
+            """
+            CREATE TABLE charge (id INTEGER PRIMARY KEY, client TEXT NOT NULL, at REAL NOT NULL);
+            CREATE INDEX by_client ON charge (client, at);
+            CREATE INDEX by_time ON charge (at);
+            CREATE TABLE refused (one INTEGER PRIMARY KEY CHECK (one = 1), n INTEGER NOT NULL);
+            INSERT INTO refused VALUES (1, 0);
+            INSERT INTO charge (client, at) VALUES ('a', 990), ('a', 995), ('b', 999);
+            """
+        )
+    limiter = RateLimiter(path, HOUR, lambda: 1000.0)
+    limiter.charge("a")
+    with pytest.raises(RateLimited) as refused:
+        limiter.charge("a")
+    assert refused.value.wait == 3590
+    limiter.charge("b")
 
 
 def test_a_damaged_file_begins_anew(tmp_path: Path) -> None:
