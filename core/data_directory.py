@@ -39,6 +39,24 @@ def prepare(layout: Layout, folders: Sequence[Path], *, create_anyway: bool = Fa
         folder.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
 
 
+def missing(layout: Layout, folders: Sequence[Path]) -> Path | None:
+    """What a running program misses of its data directory, the mark or one of the `folders`; None if all is there.
+
+    So "there is no such file" can be told from "there is no such disk": a volume may be unmounted at any time.
+    """
+    return next((path for path in (layout.marker, *folders) if _is_missing(path)), None)
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # it cannot be looked at, which is another trouble
+        return False
+    return False
+
+
 def _make_marked(data: Path) -> None:
     """Make the directory with its sentinel in it, in one step: nobody ever sees it without."""
     data.parent.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 FILE_MODE: Final = 0o640
 DIRECTORY_MODE: Final = 0o750
 
+#: Bytes that a probe of the disk writes: no fewer than a job, and more than an inode could hold.
+_PROBE: Final = 4096
+
 #: What the kernel answers when there is no room or no working disk. The caller may try again later.
 STORAGE_ERRNOS: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EFBIG}
@@ -94,14 +97,13 @@ def move(source: Path, target: Path, *, name: str = "move") -> None:
 
 
 def check_writable(temporary: Path) -> None:
-    """Raise OSError if no file can be made in `temporary`, as on a disk that was shut down after an error.
+    """Raise OSError if no file can be written and synced in `temporary`, by doing so.
 
-    Rights and mount flags do not tell: the superuser may everything, and ext4 refuses writes without turning
-    its mount read-only.
+    Nothing less tells: root bypasses permissions, ext4 refuses writes without turning its mount read-only, and
+    a full disk still takes a name without bytes.
     """
-    draft, descriptor = _open_draft(temporary)
-    os.close(descriptor)
-    _remove(draft)
+    with _draft(bytes(_PROBE), temporary, name="probe", durable=True):
+        pass
 
 
 def unlink(path: Path, *, missing_ok: bool = True) -> bool:

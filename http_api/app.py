@@ -38,7 +38,7 @@ def create_app(services: Services, table: Sequence[Route] = ROUTES) -> App:
     app: App = falcon.App(middleware=_middleware(services.settings, table))
     app.req_options.strip_url_path_trailing_slash = True
     app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=msgspec.json.encode)
-    errors.register(app)
+    errors.register(app, services.layout)
     add_routes(app, Context.of(services, table))
     return app
 

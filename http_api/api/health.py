@@ -7,11 +7,12 @@ from typing import Any
 import falcon
 from falcon import Request, Response
 
-from core import files
 from core.errors import IndexUnavailable
 from http_api.api.answers import LiveAnswer, ReadyAnswer
+from http_api.server import blocking
 from jobs import runner_status
 from jobs.runner_status import Runner, RunnerState
+from service.readiness import SilenceWatch, StorageCheck, missing_data
 from service.services import Services
 
 
@@ -30,31 +31,46 @@ class ReadyResource:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._storage_check = StorageCheck(services.spool)
+        self._silence = SilenceWatch()
 
     def on_get(self, req: Request, resp: Response) -> None:
         """Look at the storage, the queue, the index and the runner."""
-        checks = {
+        missing = missing_data(self._services.layout)
+        checks = self._checks() if missing is None else self._without_data(str(missing))
+        is_ready = all(check["ok"] for check in checks.values())
+        troubles = [check["message"] for check in checks.values() if not check["ok"] and check["message"]]
+        resp.status = falcon.HTTP_200 if is_ready else falcon.HTTP_503
+        resp.media = ReadyAnswer(
+            status="ok" if is_ready else "error", message=" ".join(troubles) or "Ready.", checks=checks
+        )
+
+    on_head = on_get
+
+    def _checks(self) -> dict[str, dict[str, Any]]:
+        return {
             "storage": self._storage(),
             "queue": self._queue(),
             "index": self._index(),
             "runner": self._runner(),
         }
-        troubles = [check["message"] for check in checks.values() if not check["ok"]]
-        resp.status = falcon.HTTP_503 if troubles else falcon.HTTP_200
-        resp.media = ReadyAnswer(
-            status="error" if troubles else "ok", message=" ".join(troubles) or "Ready.", checks=checks
-        )
 
-    on_head = on_get
+    def _without_data(self, message: str) -> dict[str, dict[str, Any]]:
+        """All that can be said while there is no data directory."""
+        limit = self._services.settings.max_pending
+        return {
+            "storage": {"ok": False, "message": message, "free_bytes": 0},
+            "queue": {"ok": False, "message": "", "pending": 0, "limit": limit},
+            "index": {"ok": False, "message": ""},
+            "runner": {"ok": False, "message": "", "state": RunnerState.STOPPED.value, "runners": []},
+        }
 
     def _storage(self) -> dict[str, Any]:
-        spool = self._services.spool
-        message = "" if spool.has_disk_space() else "Less free space is left than the reserve."
         try:
-            files.check_writable(spool.layout.temporary)
-        except OSError as error:
-            message = f"The data directory cannot be written: {error.strerror}."
-        return {"ok": not message, "message": message, "free_bytes": spool.capacity.free_bytes()}
+            message = blocking.run(self._storage_check.trouble, blocking.CHECKS)
+        except blocking.TooBusy:
+            message = "The disk does not answer."
+        return {"ok": not message, "message": message, "free_bytes": self._services.spool.capacity.free_bytes()}
 
     def _queue(self) -> dict[str, Any]:
         pending, limit = self._services.spool.pending_count(), self._services.settings.max_pending
@@ -71,7 +87,9 @@ class ReadyResource:
 
     def _runner(self) -> dict[str, Any]:
         """The runner that is most able to draw (the busy one, if there is one), and all that live."""
-        runners = [_look(runner) for runner in runner_status.read_living(self._services.layout)]
+        runners = [
+            _look(runner, self._silence.trouble(runner)) for runner in runner_status.read_living(self._services.layout)
+        ]
         if not runners:
             reason = runner_status.why_stopped(self._services.layout) or ""
             message = f"No runner is running; jobs wait until one is started. {reason}".strip()
@@ -80,17 +98,17 @@ class ReadyResource:
         return {key: value for key, value in best.items() if key != "runner"} | {"runners": runners}
 
 
-def _look(runner: Runner) -> dict[str, Any]:
+def _look(runner: Runner, silence: str) -> dict[str, Any]:
     """One living runner; `runner` is the device that it was started for, `device` the one that its worker found."""
     status = runner.status
     if status is None:
-        state = RunnerState.STARTING.value
-        return {"ok": True, "message": "The runner is starting.", "state": state, "runner": runner.device}
+        state, message = RunnerState.STARTING.value, silence or "The runner is starting."
+        return {"ok": not silence, "message": message, "state": state, "runner": runner.device}
     is_paused = status.state is RunnerState.PAUSED
     message = f"The runner is paused. {status.message or ''}".strip() if is_paused else status.message or ""
     return {
-        "ok": not is_paused,
-        "message": message,
+        "ok": not is_paused and not silence,
+        "message": silence or message,
         "state": status.state.value,
         "runner": runner.device,
         "device": status.device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import falcon
 import msgspec
@@ -12,10 +12,12 @@ from falcon import HTTPError, Request, Response
 
 from core.errors import IndexUnavailable, InvalidRequest, StorageUnavailable
 from core.files import is_storage_error
+from core.layout import Layout
 from http_api.server.blocking import TooBusy
 from jobs.errors import CorruptJob, DuplicateJob, JobNotFound, QueueFull
 from outputs.errors import DamagedImage, ImageNotFound
 from service.errors import KeyReused, RateLimited, StateConflict
+from service.readiness import missing_data
 
 logger = logging.getLogger(__name__)
 
@@ -36,20 +38,38 @@ class ApiError(HTTPError):
         self.extra = extra if wait is None else {**extra, "retry_after": math.ceil(wait)}
 
 
-def register(app: falcon.App[Request, Response]) -> None:
-    """Let every error, ours, Falcon's and unexpected ones, leave in the one shape."""
+class _Handler(Protocol):
+    def __call__(self, req: Request, resp: Response, error: Any, params: dict[str, Any]) -> None: ...
+
+
+def register(app: falcon.App[Request, Response], layout: Layout) -> None:
+    """Let every error, ours, Falcon's and unexpected ones, leave in the one shape.
+
+    Errors that would be another thing if the data directory were missing are said to be that.
+    """
+
+    def unless_missing(handler: _Handler) -> _Handler:
+        def handle(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:
+            trouble = missing_data(layout)
+            if trouble is None:
+                handler(req, resp, error, params)
+            else:
+                _unavailable(req, resp, str(trouble), params)
+
+        return handle
+
     app.set_error_serializer(_serialize)
-    app.add_error_handler(Exception, _unforeseen)
+    app.add_error_handler(Exception, unless_missing(_unforeseen))
     app.add_error_handler(HTTPError, _own)
     app.add_error_handler(InvalidRequest, _invalid_request)
-    app.add_error_handler((JobNotFound, ImageNotFound), _not_found)
-    app.add_error_handler((CorruptJob, DamagedImage), _damaged)
+    app.add_error_handler((JobNotFound, ImageNotFound), unless_missing(_not_found))
+    app.add_error_handler((CorruptJob, DamagedImage), unless_missing(_damaged))
     app.add_error_handler((DuplicateJob, StateConflict), _conflict)
     app.add_error_handler(KeyReused, _key_reused)
     app.add_error_handler(RateLimited, _rate_limited)
     app.add_error_handler(QueueFull, _queue_full)
-    app.add_error_handler((StorageUnavailable, OSError), _storage)
-    app.add_error_handler(IndexUnavailable, _index)
+    app.add_error_handler((StorageUnavailable, OSError), unless_missing(_storage))
+    app.add_error_handler(IndexUnavailable, unless_missing(_index))
     app.add_error_handler(TooBusy, _too_busy)
 
 
@@ -123,6 +143,10 @@ def _storage(req: Request, resp: Response, error: Exception, params: dict[str, A
         return
     logger.error("The storage failed: %s", error)
     message = str(error) if isinstance(error, StorageUnavailable) else "The storage does not work; nothing was stored."
+    _unavailable(req, resp, message, params)
+
+
+def _unavailable(req: Request, resp: Response, message: str, params: dict[str, Any]) -> None:
     _own(req, resp, ApiError(falcon.HTTP_503, message, wait=STORAGE_WAIT, error_type="storage"), params)
 
 
