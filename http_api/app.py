@@ -18,12 +18,13 @@ from core.settings import Settings
 from http_api import routes, site_routes
 from http_api.access import KeyFile, check_exposure
 from http_api.route import Context, Operations, Route, add_routes
-from http_api.server import blocking, errors
+from http_api.server import blocking, errors, request_metrics
 from http_api.server.checks import RequestChecks
 from http_api.server.client_address import ClientAddressFinder
 from http_api.server.forwarded import ForwardedPrefix
 from http_api.server.guards import HostGuard, KeyGuard
 from http_api.server.middleware import RequestId, RequestLog, SafetyHeaders, SameSiteOnly
+from http_api.server.request_metrics import RequestMetrics
 from service.maintenance import INTERVAL, Maintenance
 from service.services import Services, build_services
 
@@ -56,6 +57,7 @@ def _middleware(settings: Settings, table: Sequence[Route]) -> list[Any]:
         RequestId(),
         ClientAddressFinder(settings.trusted_proxies),
         RequestLog(),
+        RequestMetrics(),
         SafetyHeaders(),
         ForwardedPrefix(settings.trusted_proxies),
         SameSiteOnly(settings.trusted_proxies),
@@ -66,6 +68,7 @@ def _middleware(settings: Settings, table: Sequence[Route]) -> list[Any]:
 
 def get_app() -> App:
     """The application for gunicorn, with settings from the environment; called once in each worker process."""
+    request_metrics.share_between_workers()
     settings = Settings.from_environment()
     check_exposure(settings)
     services = build_services(settings)

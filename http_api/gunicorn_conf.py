@@ -7,8 +7,10 @@ before the fork: no thread, lock or database handle may be shared between proces
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ def _settings() -> Settings:
 
 
 _chosen = _settings()
+#: As in `request_metrics`, which would load prometheus_client before the fork.
+_METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_metrics_folders: list[str] = []
 _shared_memory = Path("/dev/shm")  # noqa: S108
 
 bind = f"[{_chosen.host}]:{_chosen.port}" if ":" in _chosen.host else f"{_chosen.host}:{_chosen.port}"
@@ -80,6 +85,24 @@ def on_starting(server: Any) -> None:
     if fault:
         server.log.error("%s", fault)
         sys.exit(EX_CONFIG)
+    _share_metrics(server)
+
+
+def _share_metrics(server: Any) -> None:
+    """Make the folder in which the workers count their requests; without it `/metrics` tells those of one worker."""
+    try:
+        folder = tempfile.mkdtemp(prefix="cyberimage-metrics-", dir=worker_tmp_dir)
+    except OSError as error:
+        server.log.warning("Requests are counted by each worker alone: %s", error)
+        return
+    os.environ[_METRICS_VARIABLE] = folder
+    _metrics_folders.append(folder)
+
+
+def on_exit(server: Any) -> None:
+    """Remove what the workers counted."""
+    for folder in _metrics_folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def on_reload(server: Any) -> None:

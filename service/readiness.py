@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from core import data_directory, files
@@ -14,21 +14,24 @@ from jobs.runner_status import Runner
 from jobs.schema import State
 from jobs.spool import Spool
 
-logger = logging.getLogger(__name__)
-
 #: Seconds for which a probe of the disk is good enough: anybody may ask, and each probe costs a sync.
 _FRESH: Final = 1.0
 #: A runner writes its status every 5 seconds; one that has not for this long (seconds) cannot.
 _LONGEST_SILENCE: Final = 30.0
 
 
-def missing_data(layout: Layout) -> StorageUnavailable | None:
+class DataMissing(StorageUnavailable):
+    """The data directory, or a folder of it, is missing; `path` is for the log alone."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("The data directory is not there; perhaps its volume is not mounted.")
+        self.path = path
+
+
+def missing_data(layout: Layout) -> DataMissing | None:
     """What to answer while the data directory, or a folder of it, is missing; None if it is there."""
     missing = data_directory.missing(layout, layout.folders(tuple(State)))
-    if missing is None:
-        return None
-    logger.error("%s is missing; perhaps its volume is not mounted", missing)
-    return StorageUnavailable("The data directory is not there; perhaps its volume is not mounted.")
+    return None if missing is None else DataMissing(missing)
 
 
 class StorageCheck:

@@ -1,7 +1,8 @@
 """`GET /metrics`: figures for Prometheus.
 
-All come from the files and the index, none is counted in a worker: so every worker answers the same,
-and a restart forgets nothing.
+Those of jobs and images come from the files and the index, so a restart forgets nothing. Those of requests are
+counted in the workers and added up, since the API was started (`http_api.server.request_metrics`). So every
+worker answers the same.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from core.errors import IndexUnavailable
-from http_api.server import blocking
+from http_api.server import blocking, request_metrics
 from jobs import runner_status
 from jobs.index.figures import BOUNDS, Figures, Histogram
 from jobs.runner_status import RunnerState
@@ -33,6 +34,7 @@ class MetricsResource:
     def __init__(self, services: Services) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Figures(services))
+        request_metrics.register(self._registry)
         self._answer: tuple[float, bytes] = (float("-inf"), b"")
 
     def on_get(self, req: Request, resp: Response) -> None:

@@ -54,7 +54,7 @@ def register(app: falcon.App[Request, Response], layout: Layout) -> None:
             if trouble is None:
                 handler(req, resp, error, params)
             else:
-                _unavailable(req, resp, str(trouble), params)
+                _unavailable(req, resp, str(trouble), f"{trouble.path} is missing", params)
 
         return handle
 
@@ -117,7 +117,7 @@ def _not_found(req: Request, resp: Response, error: Exception, params: dict[str,
 
 
 def _damaged(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:
-    logger.error("%s", error)
+    req.context.cause = str(error)
     _own(req, resp, ApiError(falcon.HTTP_500, str(error), error_type="damaged"), params)
 
 
@@ -141,12 +141,12 @@ def _storage(req: Request, resp: Response, error: Exception, params: dict[str, A
     if isinstance(error, OSError) and not is_storage_error(error):
         _unforeseen(req, resp, error, params)
         return
-    logger.error("The storage failed: %s", error)
     message = str(error) if isinstance(error, StorageUnavailable) else "The storage does not work; nothing was stored."
-    _unavailable(req, resp, message, params)
+    _unavailable(req, resp, message, f"The storage failed: {error}", params)
 
 
-def _unavailable(req: Request, resp: Response, message: str, params: dict[str, Any]) -> None:
+def _unavailable(req: Request, resp: Response, message: str, cause: str, params: dict[str, Any]) -> None:
+    req.context.cause = cause  # the line of the request tells it
     _own(req, resp, ApiError(falcon.HTTP_503, message, wait=STORAGE_WAIT, error_type="storage"), params)
 
 

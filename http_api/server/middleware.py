@@ -13,6 +13,7 @@ import falcon
 from falcon import Request, Response
 
 from http_api.server import forwarded
+from http_api.server.client_address import sender
 from http_api.server.errors import ApiError
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,10 @@ class RequestId:
 
 
 class RequestLog:
-    """One line per request: writes at level info, reads at debug."""
+    """One line per request: writes at level info, reads at debug, and what went wrong with its cause at error.
+
+    So the log tells who changed what: the method, the address with its id, the client and the name of its key.
+    """
 
     def process_request(self, req: Request, resp: Response) -> None:
         """Note the time."""
@@ -46,6 +50,7 @@ class RequestLog:
     def process_response(self, req: Request, resp: Response, resource: Any, req_succeeded: bool) -> None:
         """Log what was answered; a stream's time is that of its beginning."""
         level = logging.DEBUG if req.method in _SAFE else logging.INFO
+        level = logging.ERROR if req.context.get("cause") else level
         if logger.isEnabledFor(level):
             logger.log(level, "%s %s %s", req.method, req.path, resp.status, extra=_context(req))
 
@@ -53,11 +58,11 @@ class RequestLog:
 def _context(req: Request) -> dict[str, Any]:
     context = {
         "request_id": req.context.get("request_id"),
-        "client": req.remote_addr,
+        "client": sender(req).shown,
         "milliseconds": round(1000 * (time.monotonic() - req.context.began), 1),
     }
-    job_id = req.context.get("job_id")
-    return {**context, "job_id": job_id} if job_id else context
+    known = {name: req.context.get(name) for name in ("key", "job_id", "cause")}
+    return context | {name: value for name, value in known.items() if value}
 
 
 class SafetyHeaders:

@@ -196,6 +196,54 @@ def test_metrics_count_jobs_images_times_and_failures(
     assert found["cyberimage_runner_up"][()] == 0
 
 
+def requests(client: TestClient) -> dict[tuple[str, ...], float]:
+    """How many requests were counted, by method, route and class of status, since the tests began."""
+    return metrics(client).get("cyberimage_http_request_seconds_count", {})
+
+
+@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+def test_requests_are_counted_by_route_method_and_class_of_status(
+    client_with: ClientWith, submit: Submit, services: Services
+) -> None:
+    before = requests(client_with())
+    job, client = submit(), client_with()
+    for path in (
+        f"/api/status/{job}",
+        "/api/status/nobody",
+        "/api/nix",
+        f"/api/nix/{job}",
+        "/api/gallery",
+        "/static/a",
+    ):
+        client.simulate_get(path)
+    client.simulate_get(f"/api/status/{job}", params={"wait": "0"})
+    TestClient(client.app).simulate_request(method="BREW", path="/api/gallery")
+    after = requests(client_with())
+    assert {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)} == {
+        ("POST", "/api/generate", "2xx"): 1,
+        ("GET", "/api/status/{job_id}", "2xx"): 1,
+        ("GET", "/api/status/{job_id}", "4xx"): 1,
+        ("GET", "/api/status/{job_id}?wait", "2xx"): 1,
+        ("GET", "none", "4xx"): 2,
+        ("GET", "/api/gallery", "2xx"): 1,
+        ("GET", "/static/{name}", "4xx"): 1,
+        ("other", "/api/gallery", "4xx"): 1,
+        ("GET", "/metrics", "2xx"): 1,
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+def test_no_request_makes_a_series_of_its_own(client_with: ClientWith) -> None:
+    client = client_with()
+    for number in range(50):
+        client.simulate_get(f"/api/{number}/x")
+        client.simulate_get(f"/api/status/{number}")
+        TestClient(client.app).simulate_request(method=f"M{number}", path="/api/gallery")
+    routes = {route for _, route, _ in requests(client_with())}
+    assert not {route for route in routes if any(digit in route for digit in "0123456789")}
+    assert len(requests(client_with())) < 100
+
+
 def test_refusals_by_the_rate_limit_are_counted_over_workers(client_with: ClientWith, services: Services) -> None:
     limit = RateLimit(amount=1, seconds=60)
     path = services.spool.layout.rate_limits
@@ -205,6 +253,8 @@ def test_refusals_by_the_rate_limit_are_counted_over_workers(client_with: Client
     told, told_by_other = metrics(one), metrics(other)
     for found in (told, told_by_other):
         del found["cyberimage_free_bytes"]  # others write to this disk, too
+        for name in [name for name in found if name.startswith("cyberimage_http_request_seconds")]:
+            del found[name]  # being asked counts
     assert told == told_by_other
     assert metrics(one)["cyberimage_rate_limited_requests_total"]["jobs",] == 2
 
