@@ -103,16 +103,18 @@ def query_parameters(kind: type[Struct] | None) -> list[_Schema]:
     """The parameters that a struct declares; their absence is their default."""
     if kind is None:
         return []
-    _, components = msgspec.json.schema_components([kind])
+    _, components = msgspec.json.schema_components([kind], ref_template="{name}")
     fields: dict[str, _Schema] = components[kind.__name__]["properties"]
-    return [_parameter(name, "query", _without_null(schema)) for name, schema in fields.items()]
+    return [_parameter(name, "query", _plain(schema, components)) for name, schema in fields.items()]
 
 
-def _without_null(schema: _Schema) -> _Schema:
-    """A schema of what may be written: null stands for absence, and no address can hold it."""
+def _plain(schema: _Schema, components: dict[str, _Schema]) -> _Schema:
+    """A schema of what may be written: null stands for absence, and no address can hold it; enums are spelled out."""
     options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
     kept = {key: value for key, value in schema.items() if key != "anyOf" and (key, value) != ("default", None)}
-    return {**kept, **(options[0] if options else {})}
+    option = options[0] if options else {}
+    enum = components[option["$ref"]] if "$ref" in option else option
+    return {**kept, **{key: value for key, value in enum.items() if key not in ("title", "description")}}
 
 
 def _headers(operation: Operation) -> list[_Schema]:
