@@ -11,7 +11,6 @@ import logging
 import os
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,40 +19,23 @@ from uuid import uuid4
 
 from core import files
 from core.errors import IndexUnavailable
+from core.sqlite_connections import Connection, Connections, Identity, identity_of
 
 logger = logging.getLogger(__name__)
 
-#: How long a statement waits for another writer, in seconds. Transactions here last milliseconds.
-BUSY_SECONDS: Final = 1.0
 #: After a failed write, writes are skipped for so long (seconds): a stuck index must not slow down jobs.
 PAUSE_SECONDS: Final = 1.0
 #: The file is no database, is damaged, or has a shape that is not ours: only a rebuild helps.
 _BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT})
-#: Connections inherited over a fork. Closing one would touch files that the parent uses.
-_inherited: list[object] = []
-
 #: Results that one connection remembers.
 _MEMORY: Final = 200
 
-_Identity = tuple[int, int]
 Value = TypeVar("Value")
-
-
-class _Connection(sqlite3.Connection):
-    """A connection that may remember results."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.version = -1
-        #: What holds until anybody changes the database.
-        self.memory: dict[object, Any] = {}
-        #: What its users keep right by themselves.
-        self.notes: dict[object, Any] = {}
 
 
 def cached_until_write(database: sqlite3.Connection, key: object, compute: Callable[[], Value]) -> Value:
     """The value of `compute()`, kept until anything in the database changes. For connections that only read."""
-    if not isinstance(database, _Connection):
+    if not isinstance(database, Connection):
         return compute()
     (version,) = database.execute("PRAGMA data_version").fetchone()
     if version != database.version or len(database.memory) >= _MEMORY:
@@ -66,77 +48,11 @@ def cached_until_write(database: sqlite3.Connection, key: object, compute: Calla
 
 def sticky_cache(database: sqlite3.Connection) -> dict[object, Any]:
     """Results that are kept over changes of the database; whoever reads one must know what has changed since."""
-    if not isinstance(database, _Connection):
+    if not isinstance(database, Connection):
         return {}
     if len(database.notes) >= _MEMORY:
         database.notes.clear()
     return database.notes
-
-
-class _Connections:
-    """Idle connections of this process to the present generation. Any thread or greenlet may take one."""
-
-    def __init__(self, path: Path, version: int, *, read_only: bool) -> None:
-        self._path = path
-        self._version = version
-        self._mode = "ro" if read_only else "rw"
-        self._process = os.getpid()
-        self._idle: deque[tuple[_Identity, sqlite3.Connection]] = deque()
-
-    @contextmanager
-    def borrow(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one piece of work; raises IndexUnavailable, sqlite3.Error."""
-        identity = _identity(self._path)
-        if identity is None:
-            raise IndexUnavailable("The index is being built.")
-        connection = self._take(identity) or self._open()
-        try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        self._idle.append((identity, connection))
-
-    def _take(self, identity: _Identity) -> sqlite3.Connection | None:
-        if self._process != os.getpid():
-            _inherited.append(self._idle)
-            self._idle, self._process = deque(), os.getpid()
-        while self._idle:
-            known, connection = self._idle.pop()
-            if known == identity:
-                return connection
-            connection.close()
-        return None
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode={self._mode}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-            factory=_Connection,
-        )
-        try:
-            self._check_version(connection)
-            # The log is copied back by the maintenance, so that no job waits for that.
-            connection.execute("PRAGMA wal_autocheckpoint = 20000")
-            connection.execute("PRAGMA synchronous = NORMAL")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _check_version(self, connection: sqlite3.Connection) -> None:
-        (found,) = connection.execute("PRAGMA user_version").fetchone()
-        if found != self._version:
-            raise _WrongVersion(f"the index has version {found}, this program reads {self._version}")
-
-
-class _WrongVersion(sqlite3.DatabaseError):
-    """An index of another version."""
-
-    sqlite_errorcode = sqlite3.SQLITE_NOTADB
 
 
 def run_script(database: sqlite3.Connection, script: str) -> None:
@@ -160,15 +76,15 @@ class IndexFile:
     def __init__(self, path: Path, version: int) -> None:
         self.path = path
         self._version = version
-        self._readers = _Connections(path, version, read_only=True)
-        self._writers = _Connections(path, version, read_only=False)
-        self._broken: _Identity | None = None
+        self._readers = Connections(path, version, self._note, read_only=True)
+        self._writers = Connections(path, version, self._note, read_only=False)
+        self._broken: Identity | None = None
         self._paused_until = 0.0
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A read-only connection; every error of SQLite becomes IndexUnavailable."""
-        with self._translated(), self._readers.borrow() as connection:
+        with self._readers.borrow() as connection:
             yield connection
 
     @contextmanager
@@ -177,7 +93,7 @@ class IndexFile:
         if time.monotonic() < self._paused_until:
             raise IndexUnavailable("The index could not be written a moment ago.")
         try:
-            with self._translated(), self._writers.borrow() as connection, _transaction(connection):
+            with self._writers.borrow() as connection, _transaction(connection):
                 yield connection
         except IndexUnavailable:
             self._paused_until = time.monotonic() + PAUSE_SECONDS
@@ -187,7 +103,7 @@ class IndexFile:
         """Whether there is an index of the right version in which no damage was met."""
         try:
             with self.read():
-                return self._broken != _identity(self.path)
+                return self._broken != identity_of(self.path)
         except IndexUnavailable:
             return False
 
@@ -195,12 +111,12 @@ class IndexFile:
         """Whether only a rebuild helps; False where the index is merely busy or the disk is full."""
         if self.is_usable():
             return False
-        identity = _identity(self.path)
+        identity = identity_of(self.path)
         return identity is None or identity == self._broken
 
     def checkpoint(self) -> None:
         """Copy the log back into the file as far as readers allow."""
-        with self._translated(), self._writers.borrow() as connection:
+        with self._writers.borrow() as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def publish(self, build: Callable[[sqlite3.Connection], None]) -> None:
@@ -224,20 +140,15 @@ class IndexFile:
             if path != present:
                 _remove_database(path)
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            self._note(error)
-            raise IndexUnavailable(f"The index cannot be used now: {error}.") from error
+    def _note(self, error: sqlite3.Error, identity: Identity) -> None:
+        """Take a broken index out of the way, so that every process sees that it must be rebuilt.
 
-    def _note(self, error: sqlite3.Error) -> None:
-        """Take a broken index out of the way, so that every process sees that it must be rebuilt."""
-        if not _is_broken(error):
+        `identity` is the file that was in use; if another process has replaced it since, there is nothing to do.
+        """
+        if not _is_broken(error) or identity_of(self.path) != identity:
             return
         logger.warning("The index %s must be rebuilt: %s", self.path, error)
-        self._broken = _identity(self.path)
+        self._broken = identity
         with suppress(OSError):  # a read-only disk; then this process alone knows
             self.path.unlink()
 
@@ -257,15 +168,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-
-
-def _identity(path: Path) -> _Identity | None:
-    """Which file the name leads to; None where it leads nowhere."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _build(draft: Path, version: int, build: Callable[[sqlite3.Connection], None]) -> None:

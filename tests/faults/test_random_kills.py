@@ -122,7 +122,7 @@ class Cluster:
         """Whether every job was sent and has ended."""
         sent = {name.partition(".")[0] for name in (*self.events("accepted"), *self.events("dropped"))}
         rooms = ("incoming", "pending", "processing", "pending")  # the way that jobs move, and back
-        return len(sent) == self.jobs and not any(any(os.scandir(self.spool.layout.spool / room)) for room in rooms)
+        return len(sent) == self.jobs and not any(os.listdir(self.spool.layout.spool / room) for room in rooms)
 
 
 def _body(prompt: str) -> bytes:

@@ -311,7 +311,7 @@ def test_a_folder_in_the_place_of_the_index_disturbs_only_listings(spool: Spool,
 def test_a_locked_index_delays_a_job_but_never_refuses_it(
     index: JobIndex, spool: Spool, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.sqlite_index.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("core.sqlite_connections.BUSY_SECONDS", 0.05)
     other = sqlite3.connect(index.file.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     fresh = JobIndex(spool)

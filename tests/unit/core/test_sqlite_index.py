@@ -1,0 +1,100 @@
+"""The file behind an index: readers and writers while other processes replace it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import IndexUnavailable
+from core.sqlite_index import IndexFile
+
+VERSION = 7
+
+
+def build(value: int) -> Callable[[sqlite3.Connection], None]:
+    """What fills a generation: one row with this value."""
+
+    def fill(database: sqlite3.Connection) -> None:
+        database.execute("CREATE TABLE thing (value INTEGER NOT NULL)")
+        database.execute("INSERT INTO thing VALUES (?)", (value,))
+
+    return fill
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the first generation lies; its row is 1."""
+    path = tmp_path / "index.sqlite3"
+    IndexFile(path, VERSION).publish(build(1))
+    return path
+
+
+def read(file: IndexFile) -> int:
+    """The value of the row."""
+    with file.read() as database:
+        return int(database.execute("SELECT value FROM thing").fetchone()[0])
+
+
+def replaced_while_opened(path: Path, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let another process publish a generation between the opening of a file and the first use of it."""
+    connect, left = sqlite3.connect, [times]
+
+    def slow_connect(database: Any, *arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(database, *arguments, **options)
+        if options.get("uri") and left[0]:
+            left[0] -= 1
+            IndexFile(path, VERSION).publish(build(2))
+        return connection
+
+    monkeypatch.setattr("core.sqlite_connections.sqlite3.connect", slow_connect)
+
+
+def test_a_generation_that_is_replaced_while_it_is_opened_is_opened_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced_while_opened(path, 2, monkeypatch)
+    assert read(IndexFile(path, VERSION)) == 2
+
+
+def test_a_write_goes_to_the_generation_that_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replaced_while_opened(path, 2, monkeypatch)
+    with IndexFile(path, VERSION).write() as database:
+        database.execute("UPDATE thing SET value = 3")
+    assert read(IndexFile(path, VERSION)) == 3
+
+
+def test_an_index_that_never_stays_is_unavailable(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replaced_while_opened(path, 100, monkeypatch)
+    with pytest.raises(IndexUnavailable, match="again and again"):
+        read(IndexFile(path, VERSION))
+
+
+def test_damage_of_an_old_generation_does_not_take_the_new_one_away(path: Path) -> None:
+    file = IndexFile(path, VERSION)
+    meet_damage(file, before=lambda: IndexFile(path, VERSION).publish(build(2)))
+    assert read(file) == 2
+    meet_damage(file)
+    assert file.must_rebuild()
+
+
+def meet_damage(file: IndexFile, before: Callable[[], None] = lambda: None) -> None:
+    """Read, and let SQLite find the file damaged."""
+
+    def meet() -> None:
+        with file.read():
+            before()
+            raise damage()
+
+    with pytest.raises(IndexUnavailable):
+        meet()
+
+
+def damage() -> sqlite3.DatabaseError:
+    """What SQLite says of a damaged file."""
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
