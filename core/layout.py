@@ -12,7 +12,7 @@ from typing import Final
 #: Marks a folder as a data directory of ours.
 MARKER: Final = ".cyberimage"
 #: Folders of the spool beside those of the states.
-_FOLDERS: Final = ("incoming", "rejected", "progress", "cancel", "deleted", "bell", "tmp")
+_FOLDERS: Final = ("incoming", "rejected", "progress", "cancel", "deleted", "deleting", "bell", "tmp")
 
 
 class Layout:
@@ -31,6 +31,8 @@ class Layout:
         self.cancel = self.spool / "cancel"
         #: Marks of images that were deleted while their jobs go on.
         self.deleted = self.spool / "deleted"
+        #: The sidecars of images that are being deleted.
+        self.deleting = self.spool / "deleting"
         self.locks = self.spool / "locks"
         #: Drafts, on the file system of everything that is written.
         self.temporary = self.spool / "tmp"
@@ -84,6 +86,10 @@ class Layout:
     def image(self, file_path: str) -> str:
         """An image's file by its path below the outputs, `YYYY/MM/DD/<name>`."""
         return f"{self._outputs}/{file_path}"
+
+    def deletion(self, image_id: str) -> Path:
+        """Exists from the moment at which an image is deleted until all its bytes are gone."""
+        return self.deleting / f"{image_id}.json"
 
     # --- Runners ------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -118,33 +117,52 @@ class ImageStore:
         return stream, sidecar
 
     def delete(self, image_id: str) -> None:
-        """Remove an image: the sidecar first, so that it is gone at once; raises ImageNotFound."""
+        """Remove an image with all its bytes; raises ImageNotFound, OSError.
+
+        One rename takes the sidecar into a small folder: the image is gone at once, and what is left to do is on
+        record, for `finish_deletions`, should this process be killed or the disk refuse. A rename needs no space, so
+        it works on a full disk.
+        """
+        sidecar = self.sidecar_path(image_id)
+        try:
+            files.move(sidecar, self.layout.deletion(image_id), name="delete")
+        except FileNotFoundError as error:
+            if sidecar.exists():  # it is the small folder that is missing
+                raise
+            raise ImageNotFound(image_id) from error
+        self._remove_bytes(image_id)
+
+    def finish_deletions(self) -> int:
+        """Finish the deletions that were begun, perhaps by a process that was killed; returns how many. Raises OSError.
+
+        Safe at any time. One that another process is about to finish is finished twice, which does no harm.
+        """
+        begun = [name.removesuffix(".json") for name in os.listdir(self.layout.deleting)]
+        for image_id in filter(self._is_possible, begun):
+            if self.sidecar_path(image_id).exists():  # restored by hand since
+                self.layout.deletion(image_id).unlink(missing_ok=True)
+            else:
+                self._remove_bytes(image_id)
+        return len(begun)
+
+    def _is_possible(self, image_id: str) -> bool:
+        """Whether an image may have this id."""
+        try:
+            self.file_path(image_id)
+        except ImageNotFound:
+            return False
+        return True
+
+    def _remove_bytes(self, image_id: str) -> None:
+        """All that is left of an image whose sidecar is gone; the record of its deletion goes last."""
         path = self.path(image_id)
-        if not files.unlink(path.with_suffix(".json")):
-            raise ImageNotFound(image_id)
-        failpoint("delete.sidecar")
         for suffix in (".png", *COMPANIONS):
             files.unlink(path.with_suffix(suffix))
         failpoint("delete.image")
+        self.layout.deletion(image_id).unlink(missing_ok=True)  # not synced: it would be removed again
+        failpoint("delete.record")
         if self._observer is not None:
             self._observer.image_removed(image_id)
-
-    def sweep_orphans(self, folder: Path, *, older_than_seconds: float = 600.0) -> int:
-        """Remove the PNGs of one day's folder that have no sidecar, with what lies beside them; answers how many.
-
-        A PNG precedes its sidecar by an instant, and the worker of another runner, or of one that was
-        killed, may be committing just now. So young files are spared.
-        """
-        born_before = time.time() - older_than_seconds
-        orphans = [
-            path
-            for path in folder.glob("img_*.png")
-            if path.stat().st_mtime < born_before and not path.with_suffix(".json").exists()
-        ]
-        for path in orphans:
-            for suffix in (*COMPANIONS, ".png"):
-                files.unlink(path.with_suffix(suffix))
-        return len(orphans)
 
     def _missing_png(self, image_id: str) -> ImageNotFound | DamagedImage:
         if self.sidecar_path(image_id).exists():

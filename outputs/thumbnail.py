@@ -1,7 +1,12 @@
-"""Thumbnails: a small WebP beside each PNG, made once, when it is first asked for."""
+"""Thumbnails: a small WebP beside each PNG, made once, when it is first asked for.
+
+The file ends with the SHA-256 of what is before it, 32 bytes that decoders of WebP ignore. One that is damaged, or not
+whole after a power cut (it is not synced), is made again.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 from typing import Final
@@ -20,13 +25,26 @@ _QUALITY: Final = 80
 
 def thumbnail(store: ImageStore, image_id: str) -> bytes:
     """The WebP of an image; raises ImageNotFound, DamagedImage. Takes tens of milliseconds the first time."""
-    path = store.path(image_id).with_suffix(".webp")
-    try:
-        return files.read(path)
-    except FileNotFoundError:
-        webp = _make(store, image_id)
-    _keep(store, image_id, webp)
+    stored = _stored(store, image_id)
+    if stored is not None:
+        return stored
+    webp = _make(store, image_id)
+    keep(store, image_id, webp)
     return webp
+
+
+def _stored(store: ImageStore, image_id: str) -> bytes | None:
+    """The thumbnail that was made earlier; None if there is none that is whole."""
+    try:
+        content = files.read(store.path(image_id).with_suffix(".webp"))
+    except (FileNotFoundError, files.NotRegularFile):
+        return None
+    webp = content[: -hashlib.sha256().digest_size]
+    return webp if content == _sealed(webp) else None
+
+
+def _sealed(webp: bytes) -> bytes:
+    return webp + hashlib.sha256(webp).digest()
 
 
 def _make(store: ImageStore, image_id: str) -> bytes:
@@ -45,11 +63,11 @@ def _make(store: ImageStore, image_id: str) -> bytes:
     return target.getvalue()
 
 
-def _keep(store: ImageStore, image_id: str, webp: bytes) -> None:
-    """Store the thumbnail; a full disk only means that the next one asking makes it again."""
+def keep(store: ImageStore, image_id: str, webp: bytes) -> None:
+    """Store a thumbnail; a full disk only means that the next one asking makes it again."""
     path = store.path(image_id).with_suffix(".webp")
     try:
-        files.replace(path, webp, store.layout.temporary, durable=False, name="thumbnail")
+        files.replace(path, _sealed(webp), store.layout.temporary, durable=False, name="thumbnail")
         if not store.sidecar_path(image_id).exists():  # deleted meanwhile
             files.unlink(path)
     except OSError as error:

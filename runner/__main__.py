@@ -78,11 +78,10 @@ def _already_running(layout: Layout, device: str) -> str:
 
 
 def _sweep(data: Data) -> None:
-    """Remove what crashed processes left, and PNGs of the last days that never got their sidecar."""
+    """Remove what crashed processes left. PNGs that never got a sidecar are left to `service.scrub`."""
     removed = claims.sweep(data.spool)
     removed += files.unlink(data.layout.data / _FORMER_STATUS_FILE)
-    for folder in sorted(data.layout.outputs.glob("[0-9]*/[0-9]*/[0-9]*"))[-2:]:
-        removed += data.store.sweep_orphans(folder)
+    removed += data.store.finish_deletions()
     if removed:
         logger.info("Leftovers of crashed writers were removed.", extra={"files": removed})
 

@@ -1,4 +1,4 @@
-"""Keeps the derived indexes equal to the files, whatever a crash or a person did.
+"""Keeps the derived indexes equal to the files, and finishes deletions, whatever a crash or a person did.
 
 Any number of processes may keep one `Maintenance` each and call `tick` as often as they like: the API's
 workers and the runner's supervisor do. Work is done by one process at a time. A tick costs a few
@@ -52,9 +52,16 @@ class Maintenance:
             return
         self._due = self._now() + INTERVAL
         try:
+            self._finish_deletions()
             self._look()
         except (IndexUnavailable, OSError) as error:
             logger.warning("The indexes could not be compared with the files: %s", error)
+
+    def _finish_deletions(self) -> None:
+        try:
+            self._data.store.finish_deletions()
+        except OSError as error:
+            logger.warning("Images that are being deleted could not be removed whole: %s", error)
 
     def wait(self) -> None:
         """Wait until a repair in a child process, if there is one, has ended."""

@@ -176,9 +176,20 @@ def _unfinished(spool: Spool, history: History) -> Iterator[str]:
             yield f"{job.id} counts {job.attempts} attempts and began {begun}"
         if job.outcome == "completed":
             yield from _missing_images(store, job)
-    for folder in ("tmp", "locks", "progress", "cancel", "deleted", "incoming"):
+    yield from _remains(spool, history)
+    for folder in ("tmp", "locks", "progress", "cancel", "deleted", "deleting", "incoming"):
         if left := sorted(path.name for path in (spool.layout.spool / folder).iterdir()):
             yield f"{folder}/ is not empty: {left}"
+
+
+def _remains(spool: Spool, history: History) -> Iterator[str]:
+    """A deletion that was acknowledged or begun is complete after the recovery, and no file lacks its sidecar."""
+    deleted = history.about("deleted")
+    for path in sorted(spool.layout.outputs.rglob("img_*")):
+        if path.stem in deleted:
+            yield f"{path.name} was deleted and is still there"
+        elif not path.with_suffix(".json").exists():
+            yield f"{path.name} has no sidecar"
 
 
 def _missing_images(store: ImageStore, job: Job) -> Iterator[str]:

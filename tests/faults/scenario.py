@@ -26,6 +26,7 @@ from jobs.pending import PendingQueue
 from jobs.requests import RequestValidator
 from jobs.schema import MAX_IMAGES, JobError, ModelDefaults, Phase, Progress, State
 from jobs.spool import Spool
+from outputs import thumbnail
 from outputs.errors import ImageNotFound
 from outputs.store import ImageStore
 from service.deletion import delete_image
@@ -83,6 +84,7 @@ class Life:
         """Everything, from the start of the programs to the end of all jobs."""
         self.spool.prepare()
         claims.sweep(self.spool)
+        self.store.finish_deletions()
         self._submit()
         recover_all(self.spool, max_attempts=MAX_ATTEMPTS)
         self._adopt()
@@ -164,6 +166,7 @@ class Life:
             png = picture(image)
             self.store.commit(png, sidecar_of(job, number, png))
             self._record(f"committed {image}")
+            thumbnail.keep(self.store, image, b"small")
 
     def _delete(self, job_id: str, number: int) -> None:
         order = self.spool.find(job_id)[1].order

@@ -14,6 +14,8 @@ from core.layout import Layout
 from jobs.requests import RequestValidator
 from jobs.schema import Job
 from jobs.spool import Spool
+from outputs.errors import ImageNotFound
+from outputs.store import ImageStore
 from tests.faults import scenario
 from tests.faults.crashing import Prepare, nothing, run_life
 from tests.faults.history import History, violations
@@ -21,7 +23,7 @@ from tests.faults.table import record
 
 #: What the issue asks to be covered.
 STEPS = ["submit", "adopt", "reject", "reason", "claim", "attempt", "progress", "image", "sidecar", "final", "requeue"]
-STEPS += ["final.move", "cancel", "tombstone", "delete", "recover", "rewrite"]
+STEPS += ["final.move", "cancel", "tombstone", "delete", "thumbnail", "recover", "rewrite"]
 
 
 def fresh(folder: Path) -> Path:
@@ -139,6 +141,26 @@ def forget_before_storing() -> None:
 def delete_without_a_tombstone() -> None:
     """Take what is not there for what was not drawn yet."""
     scenario.delete_image = lambda spool, store, image_id: store.delete(image_id)  # type: ignore[attr-defined]
+
+
+def delete_without_a_record() -> None:
+    """Remove the files of an image one by one, and leave nothing that says so."""
+
+    def delete(self: ImageStore, image_id: str) -> None:
+        for path in (self.sidecar_path(image_id), self.path(image_id), self.path(image_id).with_suffix(".webp")):
+            if not files.unlink(path) and path.suffix == ".json":
+                raise ImageNotFound(image_id)
+            files.failpoint(f"delete{path.suffix}")
+
+    ImageStore.delete = delete  # type: ignore[method-assign]
+
+
+def test_the_harness_sees_what_an_interrupted_deletion_leaves(fast_path: Path, scripted: RequestValidator) -> None:
+    data, found = fresh(fast_path), History()
+    run_life(data, scripted, found, prepare=delete_without_a_record)
+    for ending in (".json", ".png"):
+        crash_at = found.points.index(f"delete{ending}") + 1
+        assert lives(fast_path, scripted, [crash_at], delete_without_a_record)[1], ending
 
 
 @pytest.mark.parametrize("sabotage", [write_in_place, forget_before_storing, delete_without_a_tombstone])

@@ -14,6 +14,7 @@ from PIL import Image
 from http_api.api.page import PageResource
 from http_api.server.client_address import ClientAddressFinder
 from jobs.claims import Claim
+from outputs import thumbnail
 from outputs.sidecar import Sidecar
 from service.services import Services
 
@@ -96,11 +97,23 @@ def test_a_thumbnail_is_made_once_beside_the_image(client: TestClient, image: Si
     assert "immutable" in answer.headers["cache-control"]
     assert Image.open(io.BytesIO(answer.content)).size == (384, 192)
     kept = services.store.path(image.id).with_suffix(".webp")
-    kept.write_bytes(b"made once")
+    thumbnail.keep(services.store, image.id, b"made once")
     assert client.simulate_get(f"/api/image/{image.id}/thumbnail").content == b"made once"
     client.simulate_delete(f"/api/image/{image.id}")
     assert not kept.exists()
     assert client.simulate_get(f"/api/image/{image.id}/thumbnail").status_code == 404
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other"])
+def test_a_damaged_thumbnail_is_made_again(client: TestClient, image: Sidecar, services: Services, damage: str) -> None:
+    address, kept = f"/api/image/{image.id}/thumbnail", services.store.path(image.id).with_suffix(".webp")
+    good = client.simulate_get(address).content
+    stored = kept.read_bytes()
+    for place in range(0, len(stored), max(1, len(stored) // 40)):
+        flipped = stored[:place] + bytes([stored[place] ^ 1]) + stored[place + 1 :]
+        kept.write_bytes({"flip": flipped, "cut": stored[:place], "empty": b"", "other": b"x" * place}[damage])
+        assert client.simulate_get(address).content == good
+        assert kept.read_bytes() == stored
 
 
 def test_no_thumbnail_of_a_damaged_image(client: TestClient, image: Sidecar, services: Services) -> None:

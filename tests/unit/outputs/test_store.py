@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -29,26 +27,6 @@ def image(store: ImageStore, new_job: Callable[..., Job]) -> str:
     identifier = ids.image_id(job.order, 1)
     store.commit(picture(identifier), sidecar_of(job, 1, picture(identifier)))
     return identifier
-
-
-def make_old(path: Path) -> None:
-    os.utime(path, (path.stat().st_mtime - 3600,) * 2)
-
-
-def test_the_sweep_removes_old_orphans_and_spares_what_is_being_committed(store: ImageStore, image: str) -> None:
-    path = store.path(image)
-    assert store.sweep_orphans(path.parent) == 0
-    store.sidecar_path(image).unlink()
-    assert store.sweep_orphans(path.parent) == 0, "another worker may be about to write its sidecar"
-    make_old(path)
-    assert store.sweep_orphans(path.parent) == 1
-    assert not path.exists()
-
-
-def test_the_sweep_spares_images(store: ImageStore, image: str) -> None:
-    make_old(store.path(image))
-    assert store.sweep_orphans(store.path(image).parent) == 0
-    assert store.is_committed(image)
 
 
 @pytest.mark.parametrize("size", [0, 1, -1])
