@@ -12,7 +12,7 @@ from typing import Final
 #: Marks a folder as a data directory of ours.
 MARKER: Final = ".cyberimage"
 #: Folders of the spool beside those of the states.
-_FOLDERS: Final = ("incoming", "rejected", "progress", "cancel", "deleted", "deleting", "bell", "tmp")
+_FOLDERS: Final = ("incoming", "rejected", "progress", "cancel", "deleted", "deleting", "damaged", "bell", "tmp")
 
 
 class Layout:
@@ -33,6 +33,8 @@ class Layout:
         self.deleted = self.spool / "deleted"
         #: The sidecars of images that are being deleted.
         self.deleting = self.spool / "deleting"
+        #: Marks of images that were found damaged.
+        self.damaged = self.spool / "damaged"
         self.locks = self.spool / "locks"
         #: Drafts, on the file system of everything that is written.
         self.temporary = self.spool / "tmp"
@@ -40,6 +42,8 @@ class Layout:
         self.doorbell = self.bell / "ring"
         self.order = self.spool / "order"
         self.job_index = self.spool / "index.sqlite3"
+        #: How far the comparison of images with their checksums is.
+        self.scrub_state = self.spool / "scrub.json"
         self.rate_limits = self.spool / "rate_limit.sqlite3"
         self.outputs = data / "outputs"
         self.image_index = self.outputs / "index.sqlite3"

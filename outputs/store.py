@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -15,8 +19,12 @@ from core.failpoints import failpoint
 from core.layout import Layout
 from jobs import ids
 from jobs.schema import Job, encode
+from outputs.damage import DamageMarks, Fingerprint, look_at
 from outputs.errors import DamagedImage, ImageNotFound
 from outputs.sidecar import Sidecar
+from outputs.verified import VerifiedFiles
+
+logger = logging.getLogger(__name__)
 
 #: Files that may lie beside an image and go with it.
 COMPANIONS: Final = (".webp",)
@@ -40,6 +48,8 @@ class ImageStore:
 
     def __init__(self, layout: Layout, observer: Observer | None = None) -> None:
         self.layout = layout
+        self.damage = DamageMarks(layout.damaged, layout.temporary)
+        self._verified = VerifiedFiles()
         self._observer = observer
 
     def file_path(self, image_id: str) -> str:
@@ -65,6 +75,7 @@ class ImageStore:
         self._make_folder(path.parent)
         files.replace(path, png, self.layout.temporary, name="image")
         files.replace(path.with_suffix(".json"), encode(sidecar), self.layout.temporary, name="sidecar")
+        self.damage.remove(sidecar.id)
         if self._observer is not None:
             self._observer.image_added(sidecar)
 
@@ -80,11 +91,14 @@ class ImageStore:
     def sidecar(self, image_id: str) -> Sidecar:
         """The sidecar of an image; raises ImageNotFound, DamagedImage."""
         try:
-            return _decode_sidecar(self.sidecar_bytes(image_id))
+            found = _decode_sidecar(self.sidecar_bytes(image_id))
         except FileNotFoundError as error:
             raise ImageNotFound(image_id) from error
         except (msgspec.DecodeError, ValueError) as error:
-            raise DamagedImage(image_id, f"its sidecar cannot be read ({error})") from error
+            raise self._damaged(image_id, f"its sidecar cannot be read ({error})") from error
+        if found.id != image_id:
+            raise self._damaged(image_id, f"its sidecar is that of {found.id[:80]!r}")
+        return found
 
     def sidecar_bytes(self, image_id: str) -> bytes:
         """The sidecar's content; raises ImageNotFound, FileNotFoundError, ValueError (not a plain file)."""
@@ -99,22 +113,93 @@ class ImageStore:
             except ImageNotFound:
                 continue
 
-    def open(self, image_id: str) -> tuple[BinaryIO, Sidecar]:
+    def open(self, image_id: str) -> tuple[BufferedReader, Sidecar]:
         """The PNG, opened for reading, and its sidecar.
 
-        A reader that has it open gets all its bytes even if the image is deleted meanwhile. Raises
-        ImageNotFound, and DamagedImage where the file's size is not the committed one.
+        A reader that has it open gets all its bytes even if the image is deleted meanwhile. A process that opens a
+        file for the first time, or after a change, reads it whole and compares it with its checksum: milliseconds.
+        Raises ImageNotFound, DamagedImage, OSError.
         """
+        stream, sidecar = self._open(image_id)
+        try:
+            is_marked = self.damage.has(image_id)
+            if is_marked or not self._verified.holds(image_id, stream, sidecar.sha256):
+                self._compare(image_id, stream, sidecar)
+            if is_marked:
+                self._is_whole_again(sidecar)
+        except BaseException:
+            stream.close()
+            raise
+        return stream, sidecar
+
+    def check(self, image_id: str) -> int:
+        """Compare an image with its checksum as the disk has it now; returns how many bytes were read.
+
+        Notes whether it is damaged. Raises ImageNotFound, DamagedImage, OSError.
+        """
+        try:
+            stream, sidecar = self._open(image_id)
+            with stream:
+                # Out of the page cache, which may be better than the disk; and not into it, which others need.
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                self._compare(image_id, stream, sidecar)
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        except ImageNotFound:
+            self.damage.remove(image_id)
+            raise
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise self._damaged(image_id, f"it cannot be read ({error.strerror})") from error
+        if self.damage.has(image_id):
+            self._is_whole_again(sidecar)
+        return sidecar.size_bytes
+
+    def check_damaged(self, limit: int = 100) -> None:
+        """Look again at images that were found damaged and have changed since, at most `limit`. Raises OSError."""
+        for image_id in filter(self._is_possible, self.damage.ids()):
+            mark = self.damage.read(image_id)
+            if mark is not None and mark.seen == self._look_at(image_id):
+                continue
+            with suppress(ImageNotFound, DamagedImage):
+                self.check(image_id)
+            limit -= 1
+            if not limit:
+                return
+
+    def _open(self, image_id: str) -> tuple[BufferedReader, Sidecar]:
+        """The PNG, opened for reading, and its sidecar; its bytes have not been looked at."""
         sidecar = self.sidecar(image_id)
         try:
-            stream = self.path(image_id).open("rb")
+            return self.path(image_id).open("rb"), sidecar
         except FileNotFoundError as error:
-            raise self._missing_png(image_id) from error
+            raise self._missing_png(sidecar) from error
+
+    def _compare(self, image_id: str, stream: BufferedReader, sidecar: Sidecar) -> None:
+        """Raise DamagedImage unless these are the bytes that were committed."""
         size = os.fstat(stream.fileno()).st_size
         if size != sidecar.size_bytes:
-            stream.close()
-            raise DamagedImage(image_id, f"it has {size} bytes, not {sidecar.size_bytes}")
-        return stream, sidecar
+            raise self._damaged(image_id, f"it has {size} bytes, not {sidecar.size_bytes}", sidecar)
+        if not self._verified.has_checksum(image_id, stream, sidecar.sha256):
+            raise self._damaged(image_id, "its bytes are not those that were stored", sidecar)
+
+    def _damaged(self, image_id: str, reason: str, sidecar: Sidecar | None = None) -> DamagedImage:
+        """Note the damage; returns the error to raise. `sidecar` is given where that is whole."""
+        error = DamagedImage(image_id, reason)
+        if self.damage.put(image_id, reason, self._look_at(image_id)):
+            logger.error("%s", error)
+            if sidecar is not None and self._observer is not None:
+                self._observer.image_added(sidecar)  # perhaps it was not, and the image not listed
+        return error
+
+    def _is_whole_again(self, sidecar: Sidecar) -> None:
+        self.damage.remove(sidecar.id)
+        logger.info("An image that was damaged is whole again.", extra={"image_id": sidecar.id})
+        if self._observer is not None:
+            self._observer.image_added(sidecar)
+
+    def _look_at(self, image_id: str) -> tuple[Fingerprint, ...]:
+        return look_at((self.path(image_id), self.sidecar_path(image_id)))
 
     def delete(self, image_id: str) -> None:
         """Remove an image with all its bytes; raises ImageNotFound, OSError.
@@ -159,15 +244,16 @@ class ImageStore:
         for suffix in (".png", *COMPANIONS):
             files.unlink(path.with_suffix(suffix))
         failpoint("delete.image")
+        self.damage.remove(image_id)
         self.layout.deletion(image_id).unlink(missing_ok=True)  # not synced: it would be removed again
         failpoint("delete.record")
         if self._observer is not None:
             self._observer.image_removed(image_id)
 
-    def _missing_png(self, image_id: str) -> ImageNotFound | DamagedImage:
-        if self.sidecar_path(image_id).exists():
-            return DamagedImage(image_id, "the PNG is missing")
-        return ImageNotFound(image_id)  # deleted between two looks
+    def _missing_png(self, sidecar: Sidecar) -> ImageNotFound | DamagedImage:
+        if self.sidecar_path(sidecar.id).exists():
+            return self._damaged(sidecar.id, "the PNG is missing", sidecar)
+        return ImageNotFound(sidecar.id)  # deleted between two looks
 
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():

@@ -1,12 +1,13 @@
-"""Keeps the derived indexes equal to the files, and finishes deletions, whatever a crash or a person did.
+"""Keeps the derived indexes equal to the files, finishes deletions and scrubs images, whatever a crash or a person did.
 
 Any number of processes may keep one `Maintenance` each and call `tick` as often as they like: the API's
 workers and the runner's supervisor do. Work is done by one process at a time. A tick costs a few
 `stat` calls; small repairs are made at once, large ones by a child process, so that nobody waits.
 
-    python -m service.maintenance DATA [--rebuild]
+    python -m service.maintenance DATA [--rebuild | --verify]
 
-repairs or rebuilds the indexes of a data directory on request, while the programs run.
+repairs or rebuilds the indexes of a data directory on request, or compares all images with their checksums, while the
+programs run.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Final
 from core.errors import IndexUnavailable
 from core.settings import Settings
 from service.data import Data, open_data
+from service.scrub import Scrub
 
 logger = logging.getLogger(__name__)
 
@@ -45,23 +47,28 @@ class Maintenance:
         self._now = now
         self._due = now()
         self._child: subprocess.Popen[bytes] | None = None
+        self._scrub = Scrub(data)
+        #: The failures that were logged, so that a disk that is read-only for a day is not told of every few seconds.
+        self._failures: dict[str, str] = {}
 
     def tick(self) -> None:
-        """Look whether something is to be done, at most once per `INTERVAL`. Never raises for the index's sake."""
+        """Look whether something is to be done, at most once per `INTERVAL`. Never raises for the storage's sake."""
         if self._now() < self._due or self._child_is_busy():
             return
         self._due = self._now() + INTERVAL
-        try:
-            self._finish_deletions()
-            self._look()
-        except (IndexUnavailable, OSError) as error:
-            logger.warning("The indexes could not be compared with the files: %s", error)
+        self._try("Images that are being deleted could not be removed", self._data.store.finish_deletions)
+        self._try("The indexes could not be compared with the files", self._look)
+        self._try("Images could not be compared with their checksums", self._scrub.turn)
 
-    def _finish_deletions(self) -> None:
+    def _try(self, failure: str, work: Callable[[], object]) -> None:
         try:
-            self._data.store.finish_deletions()
-        except OSError as error:
-            logger.warning("Images that are being deleted could not be removed whole: %s", error)
+            work()
+        except (IndexUnavailable, OSError) as error:
+            if self._failures.get(failure) != str(error):
+                logger.warning("%s: %s", failure, error)
+            self._failures[failure] = str(error)
+        else:
+            self._failures.pop(failure, None)
 
     def wait(self) -> None:
         """Wait until a repair in a child process, if there is one, has ended."""
@@ -108,15 +115,30 @@ def repair(data: Data, *, rebuild: bool = False) -> int:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m service.maintenance", description="Repair the derived indexes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m service.maintenance", description="Repair the derived indexes, or verify images."
+    )
     parser.add_argument("data", type=Path, help="the data directory")
-    parser.add_argument("--rebuild", action="store_true", help="build them anew, from the files alone")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--rebuild", action="store_true", help="build them again, from the files alone")
+    group.add_argument("--verify", action="store_true", help="compare every image with its checksum instead")
     options = parser.parse_args()
     os.nice(5)  # whoever answers requests comes first
+    data = open_data(Settings(data=options.data))
     try:
-        repair(open_data(Settings(data=options.data)), rebuild=options.rebuild)
+        if options.verify:
+            sys.exit(_verify(data))
+        repair(data, rebuild=options.rebuild)
     except (IndexUnavailable, OSError) as error:
-        sys.exit(f"The indexes of {options.data} could not be repaired: {error}")
+        sys.exit(f"The maintenance of {options.data} failed: {error}")
+
+
+def _verify(data: Data) -> str | None:
+    """Compare every image with its checksum; a sentence if any is damaged."""
+    damaged = Scrub(data).run()
+    if not damaged:
+        return None
+    return f"{damaged} images are damaged; {data.layout.damaged} has a file for each that says why."
 
 
 if __name__ == "__main__":

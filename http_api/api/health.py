@@ -12,6 +12,7 @@ from http_api.api.answers import LiveAnswer, ReadyAnswer
 from http_api.server import blocking
 from jobs import runner_status
 from jobs.runner_status import Runner, RunnerState
+from service import scrub
 from service.readiness import SilenceWatch, StorageCheck, missing_data
 from service.services import Services
 
@@ -35,7 +36,7 @@ class ReadyResource:
         self._silence = SilenceWatch()
 
     def on_get(self, req: Request, resp: Response) -> None:
-        """Look at the storage, the queue, the index and the runner."""
+        """Look at the storage, the queue, the index, the runner and the images."""
         missing = missing_data(self._services.layout)
         checks = self._checks() if missing is None else self._without_data(str(missing))
         is_ready = all(check["ok"] for check in checks.values())
@@ -53,6 +54,7 @@ class ReadyResource:
             "queue": self._queue(),
             "index": self._index(),
             "runner": self._runner(),
+            "images": self._images(),
         }
 
     def _without_data(self, message: str) -> dict[str, dict[str, Any]]:
@@ -63,6 +65,7 @@ class ReadyResource:
             "queue": {"ok": False, "message": "", "pending": 0, "limit": limit},
             "index": {"ok": False, "message": ""},
             "runner": {"ok": False, "message": "", "state": RunnerState.STOPPED.value, "runners": []},
+            "images": {"ok": True, "message": "", "damaged": 0},
         }
 
     def _storage(self) -> dict[str, Any]:
@@ -84,6 +87,11 @@ class ReadyResource:
         except IndexUnavailable as error:
             return {"ok": False, "message": str(error)}
         return {"ok": True, "message": ""}
+
+    def _images(self) -> dict[str, Any]:
+        """Damaged images hinder no job, so they are told of and change nothing."""
+        damaged = scrub.figures(self._services.layout).damaged
+        return {"ok": True, "message": f"{damaged} images are damaged." if damaged else "", "damaged": damaged}
 
     def _runner(self) -> dict[str, Any]:
         """The runner that is most able to draw (the busy one, if there is one), and all that live."""

@@ -22,6 +22,7 @@ from jobs import runner_status
 from jobs.index.figures import BOUNDS, Figures, Histogram
 from jobs.runner_status import RunnerState
 from jobs.schema import State
+from service import scrub
 from service.services import Services
 
 #: Figures are read again after N seconds; with a million jobs a reading takes a second.
@@ -69,6 +70,7 @@ class _Figures(Collector):
             yield GaugeMetricFamily("cyberimage_images", "Images in the gallery.", value=images)
             yield from _of_jobs(figures)
         yield from self._of_storage()
+        yield from self._of_images()
         yield from self._of_runner()
 
     def _of_storage(self) -> Iterator[Metric]:
@@ -79,6 +81,14 @@ class _Figures(Collector):
         limited.add_metric(["jobs"], self._services.limiter.refused())
         limited.add_metric(["forwarded_prompts"], self._services.enrich_limiter.refused())
         yield limited
+
+    def _of_images(self) -> Iterator[Metric]:
+        found = scrub.figures(self._services.layout)
+        yield GaugeMetricFamily("cyberimage_damaged_images", "Images known to be damaged.", value=found.damaged)
+        about = "Images compared with their checksums in the current pass."
+        yield GaugeMetricFamily("cyberimage_scrubbed_images", about, value=found.images)
+        about = "When a pass over all images last ended (seconds since the epoch); 0 before the first."
+        yield GaugeMetricFamily("cyberimage_scrub_end_time_seconds", about, value=found.last_end or 0)
 
     def _of_runner(self) -> Iterator[Metric]:
         runners = runner_status.read_all(self._services.layout)

@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from core.derived_index import DerivedIndex
@@ -45,16 +44,6 @@ class GalleryPage(Struct, frozen=True, kw_only=True):
     total: int
     has_more: bool
     next_cursor: str | None
-
-
-class _Facts(Struct):
-    """What the index needs of a sidecar."""
-
-    model_id: str
-    prompt: str
-
-
-_decode_facts: Final = msgspec.json.Decoder(_Facts).decode
 
 
 class ImageIndex(DerivedIndex):
@@ -126,9 +115,12 @@ class ImageIndex(DerivedIndex):
             return sum(n for _, n in queries.days(database, model))
 
     def _sidecars(self, image_ids: Iterable[str]) -> Iterator[Sidecar]:
+        """The sidecars of a page. What cannot be listed is corrected, so that from now on it is not counted either."""
         for image_id in image_ids:
-            with suppress(ImageNotFound, DamagedImage):
+            try:
                 yield self._store.sidecar(image_id)
+            except (ImageNotFound, DamagedImage):
+                self._follow(image_id)
 
     # --- Repair: see DerivedIndex -----------------------------------------------------------
 
@@ -155,7 +147,7 @@ class ImageIndex(DerivedIndex):
 
     def folders(self) -> dict[str, int]:
         """The days' folders, `YYYY/MM/DD`."""
-        return {name: os.stat(path).st_ctime_ns for name, path in _days_below(self._store.layout.outputs)}
+        return {name: os.stat(path).st_ctime_ns for name, path in days_below(self._store.layout.outputs)}
 
     def names(self, folder: str) -> Iterator[str]:
         """The images whose sidecars lie in a day's folder, and belong there."""
@@ -189,10 +181,10 @@ class ImageIndex(DerivedIndex):
 
     def _read_row(self, image_id: str) -> Row | None:
         """The entry of a committed image; None if there is none or its sidecar cannot be read."""
-        with suppress(OSError, ValueError, ImageNotFound, msgspec.DecodeError):
-            facts = _decode_facts(self._store.sidecar_bytes(image_id))
-            text = searchable(facts.prompt, facts.model_id)
-            return to_number(image_id), bytes.fromhex(image_id[4:36]), facts.model_id, text
+        with suppress(OSError, ValueError, ImageNotFound, DamagedImage):
+            sidecar = self._store.sidecar(image_id)  # whole, since a page shows the whole of it
+            text = searchable(sidecar.prompt, sidecar.model_id)
+            return to_number(image_id), bytes.fromhex(image_id[4:36]), sidecar.model_id, text
         return None
 
 
@@ -208,7 +200,8 @@ def _before(cursor: str | None, page: int) -> int | None:
     raise InvalidRequest(f"cursor is {cursor[:100]!r}; give the next_cursor of the page before.", "cursor")
 
 
-def _days_below(outputs: Path) -> Iterator[tuple[str, Path]]:
+def days_below(outputs: Path) -> Iterator[tuple[str, Path]]:
+    """The days' folders, `YYYY/MM/DD`, in order, and where they are."""
     for year in _numbered(outputs, 4):
         for month in _numbered(outputs / year, 2):
             for day in _numbered(outputs / year / month, 2):

@@ -177,7 +177,7 @@ def _unfinished(spool: Spool, history: History) -> Iterator[str]:
         if job.outcome == "completed":
             yield from _missing_images(store, job)
     yield from _remains(spool, history)
-    for folder in ("tmp", "locks", "progress", "cancel", "deleted", "deleting", "incoming"):
+    for folder in ("tmp", "locks", "progress", "cancel", "deleted", "deleting", "damaged", "incoming"):
         if left := sorted(path.name for path in (spool.layout.spool / folder).iterdir()):
             yield f"{folder}/ is not empty: {left}"
 

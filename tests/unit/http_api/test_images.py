@@ -133,6 +133,28 @@ def test_a_damaged_image_is_never_served_as_whole(
     assert "damaged" in answer.json["message"]
 
 
+@pytest.mark.parametrize("place", [0, 4, len(PNG) // 2, len(PNG) - 1])
+def test_a_flipped_byte_is_not_served_and_shown_to_operators(
+    client: TestClient, image: Sidecar, services: Services, place: int
+) -> None:
+    address, path = f"/api/get_image/{image.id}", services.store.path(image.id)
+    assert client.simulate_get(address).status_code == 200
+    path.write_bytes(PNG[:place] + bytes([PNG[place] ^ 1]) + PNG[place + 1 :])
+    for answer in (
+        client.simulate_get(address),
+        client.simulate_get(address, headers={"Range": "bytes=0-1"}),
+        client.simulate_get(f"/api/image/{image.id}/thumbnail"),
+    ):
+        assert (answer.status_code, answer.json["error_type"]) == (500, "damaged")
+    assert client.simulate_head(address).status_code == 500
+    assert "cyberimage_damaged_images 1.0" in client.simulate_get("/metrics").text
+    found = client.simulate_get("/health/ready").json["checks"]["images"]
+    assert (found["ok"], found["damaged"]) == (True, 1)
+    path.write_bytes(PNG)
+    assert client.simulate_get(address).content == PNG
+    assert client.simulate_get("/health/ready").json["checks"]["images"]["damaged"] == 0
+
+
 @pytest.mark.parametrize("image_id", ["nix", "..", "img_1", "%00", "img_" + "f" * 32 + "_1", "img_" + "0" * 32 + "_9"])
 @pytest.mark.parametrize("template", ["/api/get_image/{}", "/api/image/{}/metadata"])
 def test_unknown_images_are_not_found(client: TestClient, template: str, image_id: str) -> None:

@@ -23,6 +23,7 @@ from outputs.index.search_text import fold
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from tests.conftest import REPOSITORY
+from tests.programs import wait_until
 from tests.unit.outputs.images import make_sidecar
 
 
@@ -69,6 +70,29 @@ def test_new_images_come_first_and_deleted_ones_go(index: ImageIndex, store: Ima
     store.delete(newer.id)
     assert found(index) == [older.id]
     assert not index.repair()
+
+
+@pytest.mark.parametrize("happens", ["torn", "incomplete", "emptied", "gone"])
+@pytest.mark.parametrize("search", ["", "castle"])
+def test_what_cannot_be_listed_is_not_counted(
+    index: ImageIndex, store: ImageStore, add: Add, happens: str, search: str
+) -> None:
+    images = [add() for _ in range(5)]
+    path = store.sidecar_path(images[2].id)
+    good = path.read_bytes()
+    torn = {"torn": good[:-20], "incomplete": b'{"prompt": "a castle", "model_id": "demo"}', "emptied": b""}
+    index.repair()
+    path.write_bytes(torn[happens]) if happens in torn else path.unlink()
+    assert len(index.page(search=search).images) == 4
+    assert len(found(index, search)) == index.count() == 4
+    index.repair()
+    index.rebuild()
+    assert len(found(index, search)) == index.count() == 4
+    assert store.damage.ids() == ([] if happens == "gone" else [images[2].id])
+    wait_until(lambda: index.repair() == 0 and not index.needs_repair(), about="the folders to be settled")
+    path.write_bytes(good)
+    store.check_damaged() if happens != "gone" else index.repair()
+    assert found(index, search) == [image.id for image in reversed(images)]
 
 
 @pytest.mark.parametrize("amount", [0, 1, 7, 8, 29])
