@@ -22,6 +22,7 @@ from jobs.drops.adopter import Adopter
 from jobs.errors import CatalogError
 from jobs.requests import RequestValidator
 from jobs.spool import Spool
+from runner.housekeeping import Housekeeping
 from runner.job_source import JobSource
 from runner.orphan import Orphans
 from runner.status_board import StatusBoard
@@ -60,7 +61,8 @@ def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
                 sys.stderr.write(f"{_already_running(data.layout, device)}\n")
                 return EX_TEMPFAIL
         _sweep(data)
-        refusal = _supervise(settings, catalog, data.spool, worker_command)
+        with Housekeeping(data):
+            refusal = _supervise(settings, catalog, data.spool, worker_command)
     finally:
         for lock in locks:
             lock.release()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -130,9 +130,18 @@ def test_without_watches_left_the_runner_scans(bare_harness: RunnerHarness, name
         bare_harness.wait_for_adoption("castle")
         bare_harness.drop("second")
         bare_harness.wait_for_adoption("second")
-        assert len(os.listdir(f"/proc/{runner.pid}/fd")) < 20, "each scan tries again, and leaves nothing open"
+        assert len(open_besides_indexes(runner.pid)) < 20, "each scan tries again, and leaves nothing open"
     assert runner.output().count("jobs are found by scanning alone") == 1
     record("D4 no inotify watches or instances left", 3)
+
+
+def open_besides_indexes(pid: int) -> list[str]:
+    """What a process has open, without its idle connections to the indexes."""
+    links = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            links.append(str(descriptor.readlink()))
+    return [link for link in links if ".sqlite3" not in link]
 
 
 def test_a_runner_at_rest_needs_no_processor(bare_harness: RunnerHarness) -> None:
