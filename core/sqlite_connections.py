@@ -14,6 +14,8 @@ from core.errors import IndexUnavailable
 
 #: How long a statement waits for another writer, in seconds. Transactions here last milliseconds.
 BUSY_SECONDS: Final = 1.0
+#: Bytes that a log keeps once it has been copied back.
+LOG_LIMIT: Final = 1 << 20
 #: How often an index is opened that is replaced in the moment of opening; a rebuild takes much longer than that.
 _OPENINGS: Final = 5
 #: Connections inherited over a fork. Closing one would touch files that the parent uses.
@@ -109,8 +111,9 @@ class Connections:
         )
         try:
             self._check_version(connection)
-            # The log is copied back by the maintenance, so that no job waits for that.
+            # The log is copied back by the maintenance, so that no job waits for that; without one, at 80 MB.
             connection.execute("PRAGMA wal_autocheckpoint = 20000")
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
             connection.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
             connection.close()

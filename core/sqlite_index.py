@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from core import files
 from core.errors import IndexUnavailable
-from core.sqlite_connections import Connection, Connections, Identity, identity_of
+from core.sqlite_connections import BUSY_SECONDS, LOG_LIMIT, Connection, Connections, Identity, identity_of
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS: Final = 1.0
 #: The file is no database, is damaged, or has a shape that is not ours: only a rebuild helps.
 _BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT})
+#: How long emptying a log may wait for readers, and hold up writers, in milliseconds.
+_TRUNCATE_MS: Final = 50
 #: Results that one connection remembers.
 _MEMORY: Final = 200
 
@@ -115,9 +117,22 @@ class IndexFile:
         return identity is None or identity == self._broken
 
     def checkpoint(self) -> None:
-        """Copy the log back into the file as far as readers allow."""
+        """Copy the log back into the file as far as readers allow, and empty it if it has grown and nobody uses it.
+
+        Writers are held up for `_TRUNCATE_MS` at most: where readers overlap, the next call has another try.
+        """
+        mode = "TRUNCATE" if self.log_bytes() > LOG_LIMIT else "PASSIVE"
         with self._writers.borrow() as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            connection.execute(f"PRAGMA busy_timeout = {_TRUNCATE_MS}")
+            connection.execute(f"PRAGMA wal_checkpoint({mode})")  # a log in use is no error
+            connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+
+    def log_bytes(self) -> int:
+        """How large the log of the present generation is; it holds what was not copied back yet, and old space."""
+        try:
+            return os.stat(f"{os.path.realpath(self.path)}-wal").st_size
+        except OSError:
+            return 0
 
     def publish(self, build: Callable[[sqlite3.Connection], None]) -> None:
         """Let `build` fill a new file and put it in the place of the old. Raises sqlite3.Error, OSError.

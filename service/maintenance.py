@@ -24,6 +24,7 @@ from typing import Final
 
 from core.errors import IndexUnavailable
 from core.settings import Settings
+from core.sqlite_connections import LOG_LIMIT
 from service.data import Data, open_data
 from service.scrub import Scrub
 
@@ -58,6 +59,7 @@ class Maintenance:
         self._due = self._now() + INTERVAL
         self._try("Images that are being deleted could not be removed", self._data.store.finish_deletions)
         self._try("The indexes could not be compared with the files", self._look)
+        self._try("The logs of the indexes could not be copied back", self._shrink_logs)
         self._try("Images could not be compared with their checksums", self._scrub.turn)
 
     def _try(self, failure: str, work: Callable[[], object]) -> None:
@@ -93,6 +95,11 @@ class Maintenance:
         for index in stale:
             index.repair()
             index.file.checkpoint()
+
+    def _shrink_logs(self) -> None:
+        for index in (self._data.jobs, self._data.images):
+            if index.file.log_bytes() > LOG_LIMIT:
+                index.file.checkpoint()
 
 
 def _start_child(data: Path) -> subprocess.Popen[bytes]:

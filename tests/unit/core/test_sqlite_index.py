@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ from typing import Any
 import pytest
 
 from core.errors import IndexUnavailable
+from core.sqlite_connections import BUSY_SECONDS, LOG_LIMIT
 from core.sqlite_index import IndexFile
+from tests.programs import wait_until
 
 VERSION = 7
 
@@ -20,6 +24,7 @@ def build(value: int) -> Callable[[sqlite3.Connection], None]:
 
     def fill(database: sqlite3.Connection) -> None:
         database.execute("CREATE TABLE thing (value INTEGER NOT NULL)")
+        database.execute("CREATE TABLE filler (content BLOB NOT NULL)")
         database.execute("INSERT INTO thing VALUES (?)", (value,))
 
     return fill
@@ -79,6 +84,47 @@ def test_damage_of_an_old_generation_does_not_take_the_new_one_away(path: Path) 
     assert read(file) == 2
     meet_damage(file)
     assert file.must_rebuild()
+
+
+def fill_log(file: IndexFile) -> None:
+    """A burst of writes."""
+    for _ in range(120):
+        with file.write() as database:
+            database.execute("INSERT INTO filler VALUES (zeroblob(50000))")
+
+
+@pytest.mark.parametrize("long_reader", [False, True])
+def test_the_log_shrinks_after_a_burst_while_readers_go_on(path: Path, long_reader: bool) -> None:
+    file, ended = IndexFile(path, VERSION), threading.Event()
+
+    def read_on() -> None:
+        while not ended.is_set():
+            read(IndexFile(path, VERSION))
+
+    readers = [threading.Thread(target=read_on) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        with file.read() as database:  # one that holds its view of the past
+            if long_reader:
+                database.execute("BEGIN")
+                database.execute("SELECT count(*) FROM thing").fetchone()
+            fill_log(file)
+            assert file.log_bytes() > 4 * LOG_LIMIT
+            if long_reader:
+                began = time.monotonic()
+                file.checkpoint()
+                assert time.monotonic() - began < BUSY_SECONDS, "writers must not wait for readers"
+                assert file.log_bytes() > 4 * LOG_LIMIT
+                database.execute("COMMIT")
+        wait_until(lambda: (file.checkpoint(), file.log_bytes() <= LOG_LIMIT)[1], about="the log to shrink")
+    finally:
+        ended.set()
+        for reader in readers:
+            reader.join()
+    fill_log(file)
+    with file.write() as database:
+        assert database.execute("PRAGMA busy_timeout").fetchone() == (BUSY_SECONDS * 1000,)
 
 
 def meet_damage(file: IndexFile, before: Callable[[], None] = lambda: None) -> None:

@@ -68,6 +68,20 @@ def test_an_index_that_cannot_be_written_does_not_stop_the_program(
     assert "could not be compared" in caplog.text
 
 
+def test_a_tick_shrinks_the_logs(spool: Spool, new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, data = Clock(), data_at(spool.layout.data)
+    keeper = Maintenance(data, clock)
+    keeper.tick()
+    monkeypatch.setattr(maintenance, "LOG_LIMIT", 1 << 16)
+    monkeypatch.setattr("core.sqlite_index.LOG_LIMIT", 1 << 16)
+    for _ in range(40):
+        data.spool.submit(new_job())
+    assert data.jobs.file.log_bytes() > 1 << 16
+    clock.time += maintenance.INTERVAL
+    keeper.tick()
+    assert data.jobs.file.log_bytes() == 0
+
+
 def test_the_command_repairs_and_rebuilds(spool: Spool, new_job: NewJob) -> None:
     drop(spool, new_job())
     for extra in ([], ["--rebuild"]):
