@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from core import data_directory, files, locks
+from core import data_directory, files, locks, one_file_system
 from core.errors import StorageUnavailable
 from core.failpoints import failpoint
 from core.layout import Layout
@@ -90,7 +90,9 @@ class Spool:
 
     def prepare(self, *, create_anyway: bool = False) -> None:
         """Make the directories that are missing; raises DataDirectoryError (see `data_directory.prepare`)."""
-        data_directory.prepare(self.layout, self.layout.folders(tuple(State)), create_anyway=create_anyway)
+        folders = self.layout.folders(tuple(State))
+        data_directory.prepare(self.layout, folders, create_anyway=create_anyway)
+        one_file_system.check(self.layout, folders)
         self.layout.locks.mkdir(mode=0o700, exist_ok=True)
         self._restore_clock()
 
