@@ -27,7 +27,7 @@ class PngResource:
 
     def on_get(self, req: Request, resp: Response, image_id: str) -> None:
         """Stream the file, or a part; a reader gets all its bytes even if the image is deleted meanwhile."""
-        stream, sidecar = blocking.run(lambda: self._store.open(image_id))  # which may read it whole
+        stream, sidecar = blocking.run(lambda: self._store.open(image_id), blocking.READS)  # which may read it whole
         resp.cache_control = [_FOR_EVER]
         resp.set_header("Content-Disposition", f'inline; filename="{sidecar.id}.png"')
         file_answer.send(req, resp, stream, size=sidecar.size_bytes, etag=sidecar.sha256, content_type="image/png")
