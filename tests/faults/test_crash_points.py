@@ -150,7 +150,7 @@ def delete_without_a_record() -> None:
         for path in (self.sidecar_path(image_id), self.path(image_id), self.path(image_id).with_suffix(".webp")):
             if not files.unlink(path) and path.suffix == ".json":
                 raise ImageNotFound(image_id)
-            files.failpoint(f"delete{path.suffix}")
+            failpoint(f"delete{path.suffix}")
 
     ImageStore.delete = delete  # type: ignore[method-assign]
 

@@ -49,7 +49,7 @@ def replaced_while_opened(path: Path, times: int, monkeypatch: pytest.MonkeyPatc
     connect, left = sqlite3.connect, [times]
 
     def slow_connect(database: Any, *arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(database, *arguments, **options)
+        connection: sqlite3.Connection = connect(database, *arguments, **options)
         if options.get("uri") and left[0]:
             left[0] -= 1
             IndexFile(path, VERSION).publish(build(2))
