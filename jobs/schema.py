@@ -34,6 +34,11 @@ class State(StrEnum):
         return _PROPERTIES[self].shown_as.value
 
     @property
+    def counted_as(self) -> str:
+        """Under which word it is counted: a field of `jobs.index.queries.Counts`."""
+        return _PROPERTIES[self].counted_as.value
+
+    @property
     def is_final(self) -> bool:
         """Whether a job in this state never changes again."""
         return _PROPERTIES[self].is_final
@@ -41,15 +46,16 @@ class State(StrEnum):
 
 class _Properties(NamedTuple):
     shown_as: State
+    counted_as: State
     is_final: bool
 
 
 _PROPERTIES: Final = {
-    State.PENDING: _Properties(State.PENDING, is_final=False),
-    State.PROCESSING: _Properties(State.PROCESSING, is_final=False),
-    State.COMPLETED: _Properties(State.COMPLETED, is_final=True),
-    State.FAILED: _Properties(State.FAILED, is_final=True),
-    State.CANCELLED: _Properties(State.FAILED, is_final=True),
+    State.PENDING: _Properties(State.PENDING, State.PENDING, is_final=False),
+    State.PROCESSING: _Properties(State.PROCESSING, State.PROCESSING, is_final=False),
+    State.COMPLETED: _Properties(State.COMPLETED, State.COMPLETED, is_final=True),
+    State.FAILED: _Properties(State.FAILED, State.FAILED, is_final=True),
+    State.CANCELLED: _Properties(State.FAILED, State.CANCELLED, is_final=True),
 }
 ACTIVE_STATES: Final = tuple(state for state in State if not state.is_final)
 FINAL_STATES: Final = tuple(state for state in State if state.is_final)

@@ -86,10 +86,10 @@ class Statistics(Struct, frozen=True, kw_only=True):
 
 def to_counts(rows: Iterable[tuple[int, int]]) -> Counts:
     """Counts from pairs of state number and amount."""
-    by_state = dict.fromkeys((state.value for state in STATES), 0)
+    counts = dict.fromkeys((state.counted_as for state in STATES), 0)
     for number, amount in rows:
-        by_state[STATES[number].value] += amount
-    return Counts(**by_state, total=sum(by_state.values()))
+        counts[STATES[number].counted_as] += amount
+    return Counts(**counts, total=sum(counts.values()))
 
 
 TallyRow = tuple[str, int, int, int, float]

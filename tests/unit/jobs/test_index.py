@@ -39,7 +39,9 @@ def index(spool: Spool) -> JobIndex:
 
 def directories(spool: Spool) -> dict[str, int]:
     """The counts as the directories give them."""
-    sizes = {state.value: len(list(spool.ids(state))) for state in State}
+    sizes = dict.fromkeys((state.counted_as for state in State), 0)
+    for state in State:
+        sizes[state.counted_as] += len(list(spool.ids(state)))
     return {**sizes, "total": sum(sizes.values())}
 
 
