@@ -15,12 +15,10 @@ MAX_IMAGES: Final = 8
 MAX_SEED: Final = 2**63 - 1
 
 
+# Directories, the index, filters and answers follow from the states and the table below. The index numbers them in
+# this order, in which jobs move, so that a new one in between needs another `jobs.index.queries.VERSION`.
 class State(StrEnum):
-    """Where a job is; the name of its directory in the spool. In the order in which jobs move.
-
-    Directories, the index, filters and answers follow from here and from the table below. The index numbers the
-    states in this order, so that a new one in between needs another `jobs.index.queries.VERSION`.
-    """
+    """Where a job is; the name of its directory in the spool."""
 
     PENDING = "pending"
     PROCESSING = "processing"
