@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from tests.programs import api, children_of, wait_until
@@ -28,7 +29,7 @@ def test_requests_are_counted_over_workers_and_their_ends(tmp_path: Path, catalo
             os.kill(victim, signal.SIGKILL)
             wait_until(lambda gone=victim: gone not in children_of(server.pid), about="its end")  # type: ignore[misc]
             wait_until(lambda: len(children_of(server.pid)) == 2, about="its successor")
-        (folder,) = metric_folders(server.pid)
+        (folder,) = wait_until(lambda: metric_folders(server.pid), about="a worker that counts")
         assert len(list(folder.glob("*.db"))) <= 2
         server.end()
         assert not folder.exists()
@@ -36,5 +37,11 @@ def test_requests_are_counted_over_workers_and_their_ends(tmp_path: Path, catalo
 
 def metric_folders(pid: int) -> set[Path]:
     """The folders in which the workers of this server count."""
-    links = [link.readlink() for worker in children_of(pid) for link in Path(f"/proc/{worker}/fd").iterdir()]
-    return {link.parent for link in links if link.name.endswith(".lock") and "cyberimage-metrics-" in str(link)}
+    found = set()
+    for worker in children_of(pid):
+        with suppress(FileNotFoundError):  # it opens and closes files meanwhile
+            links = [link.readlink() for link in Path(f"/proc/{worker}/fd").iterdir()]
+            found |= {
+                link.parent for link in links if link.name.endswith(".lock") and "cyberimage-metrics-" in str(link)
+            }
+    return found
