@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -13,6 +15,11 @@ from uuid import uuid4
 from core import files
 from core.errors import DataDirectoryError
 from core.layout import MARKER, Layout
+
+#: The version of everything below the data directory. It grows when an older program could no longer work with what
+#: this one writes. Directories made before there was a version are of the first one.
+FORMAT: Final = 1
+_FORMAT_LINE: Final = re.compile(r"^format:(.*)$", re.MULTILINE)
 
 #: `rename` of a directory says these where the target is in use.
 _TAKEN: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST})
@@ -22,8 +29,8 @@ def prepare(layout: Layout, folders: Sequence[Path], *, create_anyway: bool = Fa
     """Make the data directory and the `folders` in it, where they are missing.
 
     Both programs may do this at the same moment. Raises DataDirectoryError where the directory exists
-    without our sentinel file: most likely a volume that is not mounted, and a fresh spool there would
-    hide the real one.
+    without our sentinel file (most likely a volume that is not mounted, and a fresh spool there would
+    hide the real one), and where a newer program made it.
     """
     data = layout.data
     if not data.exists():
@@ -35,8 +42,11 @@ def prepare(layout: Layout, folders: Sequence[Path], *, create_anyway: bool = Fa
                 "To begin a new data directory there, set CYBERIMAGE_CREATE_DATA=on once."
             )
         _mark(data)
+    is_marked = _check_format(layout)
     for folder in folders:
         folder.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
+    if not is_marked:
+        files.replace(layout.marker, _marker_content(), layout.temporary, name="marker")
 
 
 def missing(layout: Layout, folders: Sequence[Path]) -> Path | None:
@@ -73,5 +83,25 @@ def _make_marked(data: Path) -> None:
 
 
 def _mark(folder: Path) -> None:
-    (folder / MARKER).write_text("This is a CyberImage data directory.\n", encoding="utf-8")
-    files.sync_directory(folder)
+    layout = Layout(folder)
+    layout.temporary.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # another program was faster
+        files.create(layout.marker, _marker_content(), layout.temporary, name="marker")
+
+
+def _marker_content() -> bytes:
+    return f"This is a CyberImage data directory.\nformat: {FORMAT}\n".encode()
+
+
+def _check_format(layout: Layout) -> bool:
+    """Whether the marker names the format; raises DataDirectoryError for a format that this program does not know."""
+    found = _FORMAT_LINE.search(files.read(layout.marker).decode("utf-8", "replace"))
+    if found is None:
+        return False
+    text = found[1].strip()
+    if text.isascii() and text.isdecimal() and int(text) <= FORMAT:
+        return True
+    raise DataDirectoryError(
+        f"{layout.data} has the format {text!r}, and this version of CyberImage knows formats up to {FORMAT}: "
+        "a newer version made or changed it. Update this installation, or use another data directory."
+    )

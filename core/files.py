@@ -226,17 +226,23 @@ def _remove(path: Path | str) -> None:
 
 
 def sweep(temporary: Path) -> int:
-    """Remove the drafts of dead writers; answer how many.
+    """Remove the drafts of dead writers; returns how many.
 
     A living writer holds a lock on its draft, and the kernel knows that across containers, where
-    process ids mean nothing.
+    process ids mean nothing. What is not a draft of ours (a folder, a link, a file that may not be opened) stays.
     """
-    return sum(_sweep_draft(Path(entry.path)) for entry in os.scandir(temporary))
+    removed = 0
+    for entry in os.scandir(temporary):
+        try:
+            removed += _sweep_draft(Path(entry.path))
+        except OSError as error:
+            logger.warning("%s is no draft of this program and stays: %s", entry.path, error.strerror)
+    return removed
 
 
 def _sweep_draft(draft: Path) -> bool:
     try:
-        descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

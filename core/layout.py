@@ -12,7 +12,18 @@ from typing import Final
 #: Marks a folder as a data directory of ours.
 MARKER: Final = ".cyberimage"
 #: Folders of the spool beside those of the states.
-_FOLDERS: Final = ("incoming", "rejected", "progress", "cancel", "deleted", "deleting", "damaged", "bell", "tmp")
+_FOLDERS: Final = (
+    "incoming",
+    "rejected",
+    "corrupt",
+    "progress",
+    "cancel",
+    "deleted",
+    "deleting",
+    "damaged",
+    "bell",
+    "tmp",
+)
 
 
 class Layout:
@@ -27,6 +38,8 @@ class Layout:
         self.spool = data / "spool"
         self.incoming = self.spool / "incoming"
         self.rejected = self.spool / "rejected"
+        #: What lay in the place of a job and can be none.
+        self.corrupt = self.spool / "corrupt"
         self.progress = self.spool / "progress"
         self.cancel = self.spool / "cancel"
         #: Marks of images that were deleted while their jobs go on.
@@ -68,6 +81,10 @@ class Layout:
     def job(self, state: str, job_id: str) -> str:
         """The file of a job in a state."""
         return f"{self._spool}/{state}/{job_id}.json"
+
+    def corrupt_job(self, job_id: str) -> str:
+        """Where the file of a job lies that could not be read and was set aside."""
+        return f"{self._spool}/corrupt/{job_id}.json"
 
     def lock(self, job_id: str) -> Path:
         """The lock of a job."""

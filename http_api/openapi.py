@@ -180,7 +180,7 @@ _MEANINGS: Final = {
     403: "This key may not, or the request comes from another web site",
     404: "There is no such job or image",
     408: "The body did not arrive in time",
-    409: "The job's state does not allow it",
+    409: "The job's state does not allow it, or a newer version of this program wrote the job",
     411: "Content-Length is missing",
     413: "The body is too large",
     414: "The address is too long",

@@ -66,6 +66,7 @@ ROUTES: Final = (
             query=StatusQuery,
             headers=(IF_NONE_MATCH,),
             answers={200: answers.StatusAnswer, 304: None},
+            errors=(409,),
         ),
     ),
     Route(
@@ -92,6 +93,7 @@ ROUTES: Final = (
             description="Server-sent events: `status` events with the answer of /api/status, and one `end` event.",
             headers=(_LAST_EVENT,),
             answers={200: "text/event-stream", 204: None},
+            errors=(409,),
         ),
     ),
     Route(
@@ -106,6 +108,7 @@ ROUTES: Final = (
             query=PreviewQuery,
             headers=FILE_HEADERS,
             answers=file_answers("image/webp"),
+            errors=(409,),
         ),
     ),
     Route(

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from core import files
+from core.errors import StorageUnavailable
 from core.failpoints import failpoint
 from core.locks import ExclusiveLock
-from jobs.errors import LostClaim
-from jobs.ids import is_job_id, timestamp
+from jobs.corrupt import keep_corrupt
+from jobs.errors import CorruptJob, LostClaim, NewerJob
+from jobs.ids import timestamp
 from jobs.schema import ACTIVE_STATES, Job, JobError, Progress, State
 from jobs.spool import Spool
-from jobs.tombstones import Tombstones
 
 #: After so many power cuts during one job they count as attempts: perhaps the job brings the host down.
 MAX_POWER_CUTS: Final = 5
@@ -144,7 +145,14 @@ def claim(spool: Spool, job_id: str, *, timeout: float = 1.0) -> Claim | None:
             return None
         spool.to_processing(job)
     except FileNotFoundError:
-        _let_go(spool, lock, job_id)
+        let_go(spool, lock, job_id)
+        return None
+    except NewerJob:
+        lock.release()
+        return None
+    except CorruptJob as error:
+        _keep_corrupt(spool, State.PENDING, job_id, error)
+        let_go(spool, lock, job_id)
         return None
     except BaseException:
         lock.release()
@@ -170,7 +178,7 @@ def recover(
 
     Answers the state it is in now, or None if it is not stalled (or gone). Idempotent, and safe to be
     killed in: each step leaves a state that the next recovery understands. `error` says why its holder
-    died, where the caller knows.
+    died, where the caller knows. What can be no job is set aside; a job of a newer program is left alone.
     """
     lock = ExclusiveLock(spool.layout.lock(job_id))
     if not lock.acquire(timeout=0):
@@ -179,13 +187,36 @@ def recover(
     try:
         job = spool.read(State.PROCESSING, job_id)
         return _recover_held(Claim(spool, job, lock), spool, max_attempts, waits, error)
-    except FileNotFoundError:
+    except (FileNotFoundError, NewerJob):
+        return None
+    except CorruptJob as fault:
+        _keep_corrupt(spool, State.PROCESSING, job_id, fault)
         return None
     finally:
-        _let_go(spool, lock, job_id)
+        let_go(spool, lock, job_id)
 
 
-def _let_go(spool: Spool, lock: ExclusiveLock, job_id: str) -> None:
+def set_aside(spool: Spool, state: State, job_id: str) -> None:
+    """Move what can be no job out of a state's directory, unless a living process holds it."""
+    lock = ExclusiveLock(spool.layout.lock(job_id))
+    if not lock.acquire():
+        return
+    try:
+        spool.read(state, job_id)
+    except (FileNotFoundError, NewerJob):
+        return
+    except CorruptJob as fault:
+        _keep_corrupt(spool, state, job_id, fault)
+    finally:
+        let_go(spool, lock, job_id)
+
+
+def _keep_corrupt(spool: Spool, state: State, job_id: str, fault: CorruptJob) -> None:
+    with suppress(FileNotFoundError):  # somebody removed it meanwhile
+        keep_corrupt(spool.layout, spool.path(state, job_id), str(fault))
+
+
+def let_go(spool: Spool, lock: ExclusiveLock, job_id: str) -> None:
     """Release a lock, and remove its file if the job needs none any more."""
     if lock.is_intact() and not is_active(spool, job_id):
         lock.discard()
@@ -236,32 +267,20 @@ def _gave_up(job: Job, error: JobError | None) -> JobError:
 
 
 def recover_all(spool: Spool, *, max_attempts: int, waits: Sequence[float] = ()) -> int:
-    """Recover every stalled job; answers how many went back to `pending`."""
-    states = [recover(spool, job_id, max_attempts=max_attempts, waits=waits) for job_id in spool.ids(State.PROCESSING)]
-    return states.count(State.PENDING)
+    """Recover every stalled job; returns how many went back to `pending`.
 
-
-def sweep(spool: Spool) -> int:
-    """Remove what processes that were killed left behind: drafts, and locks, progress and tombstones of ended jobs.
-
-    Answers how many files. Safe at any time: whatever a living process holds is spared.
+    A job that cannot be recovered now keeps no other from it; raises StorageUnavailable afterwards.
     """
-    removed = files.sweep(spool.layout.temporary)
-    for folder in (spool.layout.locks, spool.layout.progress, spool.layout.cancel, spool.layout.deleted):
-        for path in folder.iterdir():
-            job_id = path.name.removesuffix(".lock").removesuffix(".json").removesuffix(".webp")
-            job_id = Tombstones.job_of(path.name) if folder == spool.layout.deleted else job_id
-            if is_job_id(job_id) and not is_active(spool, job_id):
-                removed += _sweep_ended(spool, job_id)
-    return removed
-
-
-def _sweep_ended(spool: Spool, job_id: str) -> bool:
-    """Forget a job that has ended, unless somebody is about to publish it."""
-    lock = ExclusiveLock(spool.layout.lock(job_id))
-    if not lock.acquire():
-        return False
-    if not is_active(spool, job_id):
-        spool.forget(job_id)
-    _let_go(spool, lock, job_id)
-    return True
+    count, faults = 0, []
+    for job_id in list(spool.ids(State.PROCESSING)):
+        try:
+            state = recover(spool, job_id, max_attempts=max_attempts, waits=waits)
+        except OSError as error:
+            faults.append(error)
+        else:
+            count += state is State.PENDING
+    if faults:
+        raise StorageUnavailable(
+            f"{len(faults)} of the stalled jobs could not be recovered: {faults[0].strerror}. Try again later."
+        )
+    return count

@@ -27,6 +27,16 @@ class CorruptJob(CyberImageError):
     """A job file cannot be read as a job."""
 
 
+class NewerJob(CorruptJob):
+    """A job file was written by a newer version of this program. It is not damaged, and is left as it is."""
+
+    def __init__(self, name: str, schema: int, known: int) -> None:
+        super().__init__(
+            f"{name} was written by a newer version of CyberImage (schema {schema}; this version reads up to {known}). "
+            "Update this installation to use the job."
+        )
+
+
 class QueueFull(CyberImageError):
     """As many jobs are pending as the operator allows."""
 

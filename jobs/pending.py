@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from jobs.errors import CorruptJob
+from jobs.claims import set_aside
+from jobs.errors import CorruptJob, NewerJob
 from jobs.schema import Job, State
 from jobs.spool import Spool
 
@@ -111,8 +112,11 @@ class PendingQueue:
             job = self._spool.read(State.PENDING, job_id)
         except FileNotFoundError:
             return
-        except CorruptJob as error:
-            logger.error("A pending job cannot be read and stays where it is: %s", error)
+        except NewerJob as error:
+            logger.info("%s It stays where it is.", error)
+            return
+        except CorruptJob:
+            set_aside(self._spool, State.PENDING, job_id)
             return
         self._push(job)
 

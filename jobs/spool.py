@@ -1,4 +1,4 @@
-"""The spool: every directory name, and every change of a job's state.
+"""The spool: every change of a job's state.
 
 A job is one JSON file; the directory it lies in is its status. A change of status is one rename, made
 by whoever holds the job's lock. `docs/spool.md` states the contract for people who read or drop files.
@@ -10,11 +10,10 @@ by whoever holds the job's lock. `docs/spool.md` states the contract for people 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -23,21 +22,13 @@ from core.errors import StorageUnavailable
 from core.failpoints import failpoint
 from core.layout import Layout
 from jobs.capacity import Capacity
-from jobs.errors import CorruptJob, DuplicateJob, JobNotFound
-from jobs.ids import OrderClock, is_job_id, timestamp
+from jobs.errors import DuplicateJob
+from jobs.ids import OrderClock, timestamp
+from jobs.job_format import encode_over
 from jobs.latest_order import latest_order
 from jobs.schema import Job, JobError, Progress, State, encode
+from jobs.spool_reader import SpoolReader
 from jobs.tombstones import Tombstones
-
-#: Look-ups go the way that jobs move, so a job that moves meanwhile is met again further on.
-_LIFE: Final = tuple(State)
-#: A recovery moves a job backwards, past a reader that looks forwards; hence a second round.
-_LOOK_UP: Final = (*_LIFE, *_LIFE)
-#: Ended jobs whose directory a process remembers.
-_REMEMBERED: Final = 1000
-
-
-_decode_job: Final = msgspec.json.Decoder(Job).decode
 
 
 class Observer(Protocol):
@@ -58,15 +49,7 @@ def _storage_errors() -> Iterator[None]:
         raise StorageUnavailable(f"The job was not accepted: {error.strerror}.") from error
 
 
-def _is_taken(name: str) -> bool:
-    try:
-        os.lstat(name)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-class Spool:
+class Spool(SpoolReader):
     """The spool of one data directory. Holds no open files: safe to use from any thread and process."""
 
     def __init__(
@@ -77,14 +60,13 @@ class Spool:
         reserve_bytes: int = 0,
         observer: Observer | None = None,
     ) -> None:
-        self.layout = layout
+        super().__init__(layout)
         self.clock = OrderClock(layout.order)
         self.tombstones = Tombstones(layout.deleted, layout.temporary)
         self.capacity = Capacity(
             Path(layout.state(State.PENDING)), max_pending=max_pending, reserve_bytes=reserve_bytes
         )
         self._observer = observer
-        self._ended: dict[str, State] = {}
 
     # --- The data directory -------------------------------------------------------------------
 
@@ -101,89 +83,6 @@ class Spool:
         latest = latest_order([self.layout.state(state) for state in State], self.clock)
         if latest is not None:
             self.clock.never_before(latest)
-
-    # --- Paths --------------------------------------------------------------------------------
-
-    def path(self, state: State, job_id: str) -> Path:
-        """The file of a job in a state; raises JobNotFound for a name that can be no id."""
-        return Path(self._file(state, job_id))
-
-    def _file(self, state: State, job_id: str) -> str:
-        if not is_job_id(job_id):
-            raise JobNotFound(job_id)
-        return self.layout.job(state, job_id)
-
-    # --- Reading ------------------------------------------------------------------------------
-
-    def find(self, job_id: str) -> tuple[State, Job]:
-        """A job and its state; raises JobNotFound, CorruptJob."""
-        ended = self._ended.get(job_id)
-        for state in _LOOK_UP if ended is None else (ended, *_LOOK_UP):
-            try:
-                job = self.read(state, job_id)
-            except FileNotFoundError:
-                continue
-            if state.is_final and state is not ended:
-                self._remember_end(job_id, state)
-            return state, job
-        raise JobNotFound(job_id)
-
-    def _remember_end(self, job_id: str, state: State) -> None:
-        """Look there first the next time: clients ask for ended jobs again and again."""
-        if len(self._ended) >= _REMEMBERED:
-            self._ended.clear()
-        self._ended[job_id] = state
-
-    def read(self, state: State, job_id: str) -> Job:
-        """The job file in one state; raises JobNotFound, FileNotFoundError, CorruptJob."""
-        path = self._file(state, job_id)
-        try:
-            return _decode_job(files.read(path))
-        except (msgspec.DecodeError, ValueError) as error:
-            raise CorruptJob(f"{state}/{job_id}.json cannot be read as a job: {error}") from error
-
-    def exists(self, job_id: str) -> bool:
-        """Whether a job with this id is in any state; raises JobNotFound for a name that can be no id."""
-        return any(self.holds(state, job_id) for state in _LOOK_UP)
-
-    def holds(self, state: State, job_id: str) -> bool:
-        """Whether a job is in this state; raises JobNotFound for a name that can be no id."""
-        return _is_taken(self._file(state, job_id))
-
-    def ids(self, state: State) -> Iterator[str]:
-        """The ids in a state, in no order."""
-        with os.scandir(self.layout.state(state)) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.endswith(".json") and is_job_id(name[:-5]):
-                    yield name[:-5]
-
-    def progress(self, job: Job) -> Progress | None:
-        """How far the current attempt is; None where nothing (or nothing readable, or an old attempt's) is known."""
-        try:
-            progress = msgspec.json.decode(files.read(self.layout.progress_of(job.id)), type=Progress)
-        except (OSError, ValueError):
-            return None
-        return progress if progress.attempt == job.attempts else None
-
-    def preview(self, job_id: str) -> bytes | None:
-        """A small WebP of the image in hand; None where there is none."""
-        try:
-            return files.read(self.layout.preview_of(job_id))
-        except (OSError, ValueError):
-            return None
-
-    def preview_version(self, job_id: str) -> str | None:
-        """A word that changes with the preview; None where there is none."""
-        try:
-            status = os.stat(self.layout.preview_of(job_id))
-        except FileNotFoundError:
-            return None
-        return f"{status.st_mtime_ns:x}"
-
-    def is_stalled(self, job_id: str) -> bool:
-        """Whether no living process holds a job that is `processing`."""
-        return not locks.is_locked(self.layout.lock(job_id))
 
     # --- Submitting ---------------------------------------------------------------------------
 
@@ -285,12 +184,12 @@ class Spool:
 
     def rewrite(self, job: Job, state: State) -> None:
         """Replace a job's file where it is."""
-        files.replace(self.path(state, job.id), encode(job), self.layout.temporary, name="rewrite")
+        self._rewrite(job, state, name="rewrite")
         self._changed(job, state)
 
     def requeue(self, job: Job) -> None:
         """Return a processing job to `pending`."""
-        files.replace(self.path(State.PROCESSING, job.id), encode(job), self.layout.temporary, name="requeued")
+        self._rewrite(job, State.PROCESSING, name="requeued")
         files.move(self.path(State.PROCESSING, job.id), self.path(State.PENDING, job.id), name="requeue.move")
         self.layout.preview_of(job.id).unlink(missing_ok=True)
         self._changed(job, State.PENDING)
@@ -307,7 +206,7 @@ class Spool:
             error=error,
             completed_at=timestamp(),
         )
-        files.replace(self.path(state, job.id), encode(done), self.layout.temporary, name="final")
+        self._rewrite(done, state, name="final")
         return self.roll_forward(done, state)
 
     def roll_forward(self, job: Job, state: State) -> Job:
@@ -343,6 +242,15 @@ class Spool:
         ):
             path.unlink(missing_ok=True)
         self.tombstones.remove(job_id)
+
+    def _rewrite(self, job: Job, state: State, *, name: str) -> None:
+        """Replace a job's file; what a newer program wrote into it stays."""
+        path = self.path(state, job.id)
+        try:
+            content = encode_over(files.read(path), job)
+        except (FileNotFoundError, files.NotRegularFile):  # removed or replaced by hand while it was worked on
+            content = encode(job)
+        files.replace(path, content, self.layout.temporary, name=name)
 
     def _changed(self, job: Job, state: State) -> None:
         if self._observer is not None:

@@ -16,7 +16,7 @@ from core.layout import Layout
 from core.locks import ExclusiveLock
 from core.setting_types import device_key
 from core.settings import Settings
-from jobs import claims, runner_status
+from jobs import leftovers, runner_status
 from jobs.catalog import Catalog
 from jobs.drops.adopter import Adopter
 from jobs.errors import CatalogError
@@ -81,7 +81,7 @@ def _already_running(layout: Layout, device: str) -> str:
 
 def _sweep(data: Data) -> None:
     """Remove what crashed processes left. PNGs that never got a sidecar are left to `service.scrub`."""
-    removed = claims.sweep(data.spool)
+    removed = leftovers.sweep(data.spool)
     removed += files.unlink(data.layout.data / _FORMER_STATUS_FILE)
     removed += data.store.finish_deletions()
     if removed:

@@ -9,7 +9,6 @@ from collections.abc import Collection
 from core.settings import Settings
 from jobs.claims import recover
 from jobs.drops.adopter import Adopter
-from jobs.errors import CorruptJob
 from jobs.pending import PendingJob, PendingQueue
 from jobs.schema import JobError, State
 from jobs.spool import Spool
@@ -28,6 +27,8 @@ class JobSource:
         self._queue = PendingQueue(spool)
         #: Readable when there is something to poll; None where file events are switched off.
         self.watcher = Watcher([spool.layout.bell, spool.layout.incoming]) if settings.watch else None
+        #: Jobs whose recovery the disk refused.
+        self._unrecovered: set[str] = set()
         self._scan_at = 0.0
         self._adopt_at = 0.0
         #: An older job than those known may be in `pending`: look before the next job is chosen.
@@ -123,10 +124,11 @@ class JobSource:
                 waits=self._settings.retry_delays,
                 error=error,
             )
-        except CorruptJob as fault:
-            logger.error("A job in processing/ cannot be read and stays where it is: %s", fault)
         except OSError as fault:
-            logger.error("A job could not be recovered; the next scan tries again: %s", fault)
+            if job_id not in self._unrecovered:  # said once, tried at every scan
+                logger.error("A job could not be recovered; every scan tries again: %s", fault)
+            self._unrecovered.add(job_id)
         else:
+            self._unrecovered.discard(job_id)
             if state is not None:
                 logger.warning("A stalled job was recovered.", extra={"job_id": job_id, "state": state.value})

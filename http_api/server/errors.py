@@ -14,7 +14,7 @@ from core.errors import IndexUnavailable, InvalidRequest, StorageUnavailable
 from core.files import is_storage_error
 from core.layout import Layout
 from http_api.server.blocking import TooBusy
-from jobs.errors import CorruptJob, DuplicateJob, JobNotFound, QueueFull
+from jobs.errors import CorruptJob, DuplicateJob, JobNotFound, NewerJob, QueueFull
 from outputs.errors import DamagedImage, ImageNotFound
 from service.errors import KeyReused, RateLimited, StateConflict
 from service.readiness import missing_data
@@ -64,6 +64,7 @@ def register(app: falcon.App[Request, Response], layout: Layout) -> None:
     app.add_error_handler(InvalidRequest, _invalid_request)
     app.add_error_handler((JobNotFound, ImageNotFound), unless_missing(_not_found))
     app.add_error_handler((CorruptJob, DamagedImage), unless_missing(_damaged))
+    app.add_error_handler(NewerJob, _newer)
     app.add_error_handler((DuplicateJob, StateConflict), _conflict)
     app.add_error_handler(KeyReused, _key_reused)
     app.add_error_handler(RateLimited, _rate_limited)
@@ -119,6 +120,10 @@ def _not_found(req: Request, resp: Response, error: Exception, params: dict[str,
 def _damaged(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:
     req.context.cause = str(error)
     _own(req, resp, ApiError(falcon.HTTP_500, str(error), error_type="damaged"), params)
+
+
+def _newer(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:
+    _own(req, resp, ApiError(falcon.HTTP_409, str(error), error_type="newer_version"), params)
 
 
 def _conflict(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:

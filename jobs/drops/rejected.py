@@ -61,6 +61,17 @@ class RejectedFolder:
         failpoint("reject.removed")
         return True
 
+    def take_directory(self, drop: Path, message: str) -> bool:
+        """As `take`, for a directory, which can only be renamed: after a crash its reason may be missing."""
+        for home in self._homes(drop):
+            if os.path.lexists(home) or os.path.lexists(_reason_path(home)):
+                continue
+            os.rename(drop, home)
+            failpoint("reject.kept")
+            self._record(home, drop, message, "")
+            return True
+        raise AssertionError("the numbered names never end")
+
     def note(self, drop: Path, message: str) -> Path:
         """Record why a drop is left where it is; answers the path of the record, which is made only once."""
         for home in self._homes(drop):

@@ -38,31 +38,38 @@ def violations(data: Path, history: History, *, ended: bool) -> list[str]:
     if not spool.layout.spool.exists():
         return [f"{job_id} was accepted and the spool is gone" for job_id in history.about("accepted")]
     found = [*_unreadable(spool), *_lost(spool, history), *_broken_images(spool, history), *_vanished(spool)]
+    found += _not_set_aside(spool, ended=ended)
     return [*found, *_unfinished(spool, history)] if ended else found
+
+
+def _job_files(spool: Spool) -> Iterator[tuple[State, Path]]:
+    """What lies in the place of a job, without what the scenario put there to be set aside."""
+    for state in State:
+        for path in (spool.layout.spool / state).glob("*.json"):
+            if f"{state}/{path.name}" not in scenario.CORRUPT:
+                yield state, path
 
 
 def _states(spool: Spool) -> dict[str, list[State]]:
     places: dict[str, list[State]] = {}
-    for state in State:
-        for path in (spool.layout.spool / state).glob("*.json"):
-            places.setdefault(path.stem, []).append(state)
+    for state, path in _job_files(spool):
+        places.setdefault(path.stem, []).append(state)
     return places
 
 
 def _unreadable(spool: Spool) -> Iterator[str]:
     """P2: a visible file is whole."""
-    for state in State:
-        for path in (spool.layout.spool / state).glob("*.json"):
-            try:
-                msgspec.json.decode(path.read_bytes(), type=Job)
-            except ValueError as error:
-                yield f"{state}/{path.name} is not whole: {error}"
+    for state, path in _job_files(spool):
+        try:
+            msgspec.json.decode(path.read_bytes(), type=Job)
+        except ValueError as error:
+            yield f"{state}/{path.name} is not whole: {error}"
     for path in spool.layout.outputs.rglob("*.json"):
         try:
             msgspec.json.decode(path.read_bytes(), type=Sidecar)
         except ValueError as error:
             yield f"the sidecar {path.name} is not whole: {error}"
-    for path in spool.layout.rejected.glob("*.reason.json"):
+    for path in [*spool.layout.rejected.glob("*.reason.json"), *spool.layout.corrupt.glob("*.reason.json")]:
         try:
             json.loads(path.read_bytes())
         except ValueError as error:
@@ -110,10 +117,9 @@ def _broken_images(spool: Spool, history: History) -> Iterator[str]:
 
 def _job_of(spool: Spool, image: str) -> str | None:
     order = ids.image_order(image)
-    for state in State:
-        for path in (spool.layout.spool / state).glob("*.json"):
-            if json.loads(path.read_bytes()).get("order") == order:
-                return path.stem
+    for _, path in _job_files(spool):
+        if json.loads(path.read_bytes()).get("order") == order:
+            return path.stem
     return None
 
 
@@ -136,6 +142,18 @@ def _vanished(spool: Spool) -> Iterator[str]:
             yield f"{name} was refused without a reason"
 
 
+def _not_set_aside(spool: Spool, *, ended: bool) -> Iterator[str]:
+    """What can be no job is kept with its bytes, in the end beside a reason, and out of the way."""
+    for place, content in scenario.CORRUPT.items():
+        found, kept = spool.layout.spool / place, spool.layout.corrupt / Path(place).name
+        if not any(path.exists() and path.read_bytes() == content for path in (found, kept)):
+            yield f"{place} vanished"
+        if ended and found.exists():
+            yield f"{place} is still in the way"
+        if ended and not kept.with_name(f"{kept.name}.reason.json").exists():
+            yield f"{place} was set aside without a reason"
+
+
 def _kept(spool: Spool, name: str, content: bytes) -> list[Path]:
     """Where a refused file lies: under its name, or under a numbered one if a record had taken that."""
     stem, _, extension = name.partition(".")
@@ -144,12 +162,11 @@ def _kept(spool: Spool, name: str, content: bytes) -> list[Path]:
 
 
 def _jobs(spool: Spool) -> Iterator[Job]:
-    for state in State:
-        for path in (spool.layout.spool / state).glob("*.json"):
-            try:
-                yield msgspec.json.decode(path.read_bytes(), type=Job)
-            except ValueError:
-                continue  # reported by _unreadable
+    for _, path in _job_files(spool):
+        try:
+            yield msgspec.json.decode(path.read_bytes(), type=Job)
+        except ValueError:
+            continue  # reported by _unreadable
 
 
 def _unfinished(spool: Spool, history: History) -> Iterator[str]:

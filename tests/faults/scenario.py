@@ -15,7 +15,7 @@ from pathlib import Path
 
 from core import files
 from core.layout import Layout
-from jobs import claims, ids
+from jobs import claims, ids, leftovers
 from jobs.catalog import Capabilities, Catalog, ModelEntry
 from jobs.claims import Claim, claim, recover_all
 from jobs.drops.adopter import Adopter
@@ -47,6 +47,11 @@ REFUSED = {
     "broken.json": b'{"model_id": "tiny"}',
     "twice.json": b'{"id": "one", "model_id": "tiny", "prompt": "again"}',
 }
+#: What lies in the place of a job and can be none, by its place in the spool.
+CORRUPT = {
+    "pending/garbled.json": b'{"schema": 1, "id": "garbled"}',
+    "processing/halved.json": b'{"schema": 1, "id": "hal',
+}
 MAX_ATTEMPTS = 4
 
 
@@ -65,7 +70,9 @@ def validator(folder: Path) -> RequestValidator:
 
 
 def drop_files(spool: Spool) -> None:
-    """Put the drops in, before the first run."""
+    """Put the drops in, and what an accident left, before the first run."""
+    for place, content in CORRUPT.items():
+        files.create(spool.layout.spool / place, content, spool.layout.temporary)
     for name, content in {**DROPPED, **REFUSED}.items():
         files.create(spool.layout.incoming / name, content, spool.layout.temporary)
 
@@ -83,7 +90,7 @@ class Life:
     def run(self) -> None:
         """Everything, from the start of the programs to the end of all jobs."""
         self.spool.prepare()
-        claims.sweep(self.spool)
+        leftovers.sweep(self.spool)
         self.store.finish_deletions()
         self._submit()
         recover_all(self.spool, max_attempts=MAX_ATTEMPTS)

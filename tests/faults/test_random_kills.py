@@ -16,8 +16,8 @@ import pytest
 
 from core import files
 from core.layout import Layout
-from jobs import claims, ids
-from jobs.claims import claim, recover_all
+from jobs import ids, leftovers
+from jobs.claims import Claim, claim, recover_all
 from jobs.drops.adopter import Adopter
 from jobs.pending import PendingQueue
 from jobs.requests import RequestValidator
@@ -96,7 +96,7 @@ class Cluster:
 
     def worker(self) -> None:
         """Recover, claim and draw until killed."""
-        claims.sweep(self.spool)
+        leftovers.sweep(self.spool)
         queue = PendingQueue(self.spool)
         while True:
             recover_all(self.spool, max_attempts=MAX_ATTEMPTS)
@@ -107,7 +107,7 @@ class Cluster:
                     self._draw(held)
             time.sleep(0.01)
 
-    def _draw(self, held: claims.Claim) -> None:
+    def _draw(self, held: Claim) -> None:
         held.begin_attempt()
         image = ids.image_id(held.job.order, 1)
         if not self.store.is_committed(image):

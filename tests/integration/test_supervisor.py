@@ -70,6 +70,26 @@ def test_a_poisonous_job_is_given_up_with_its_cause_and_others_go_on(bare_harnes
     assert "3 attempts" in failed.error.message
 
 
+def test_odd_files_in_its_folders_hinder_no_runner(bare_harness: RunnerHarness) -> None:
+    spool = bare_harness.spool
+    for folder in (spool.layout.temporary, spool.layout.progress, spool.layout.locks, spool.layout.cancel):
+        (folder / "odd.json").mkdir()
+    os.mkfifo(spool.layout.temporary / "pipe")
+    for state in (State.PENDING, State.PROCESSING):
+        spool.path(state, f"{state}-garbage").write_bytes(b"{")
+        spool.path(state, f"{state}-newer").write_bytes(b'{"schema": 2}')
+    with start(bare_harness) as runner:
+        assert bare_harness.wait_for(bare_harness.submit()).outcome == "completed"
+        assert bare_harness.wait_for(bare_harness.submit()).outcome == "completed"
+        said = runner.output()
+    assert "Traceback" not in said
+    assert (
+        said.count("processing-garbage.json cannot be read") == said.count("pending-garbage.json cannot be read") == 1
+    )
+    assert sorted(spool.ids(State.PENDING)) == ["pending-newer"]
+    assert sorted(spool.ids(State.PROCESSING)) == ["processing-newer"]
+
+
 def test_a_worker_without_progress_is_killed_and_the_job_tried_again(bare_harness: RunnerHarness) -> None:
     job = bare_harness.submit("hang once")
     with start(bare_harness, stall_seconds=1):

@@ -70,6 +70,20 @@ def test_reset_touches_dead_jobs_only(client: TestClient, submit: Submit, begin:
     alive.abandon()
 
 
+def test_reset_recovers_what_lies_beside_unreadable_jobs(
+    client: TestClient, submit: Submit, begin: Begin, services: Services
+) -> None:
+    job_id = submit()
+    begin(job_id).abandon()
+    for name, content in (("newer", b'{"schema": 2}'), ("garbage", b"\xff"), ("zz", b"")):
+        services.spool.path(State.PROCESSING, name).write_bytes(content)
+    assert client.simulate_post("/api/reset_queue").json["reset_count"] == 1
+    assert client.simulate_post("/api/reset_queue").json["reset_count"] == 0
+    assert list(services.spool.ids(State.PROCESSING)) == ["newer"]
+    assert client.simulate_get("/api/status/garbage").status_code == 500
+    assert client.simulate_get("/api/status/newer").status_code == 409
+
+
 def test_enrich_keeps_the_words(client: TestClient) -> None:
     answer = client.simulate_post("/api/enrich", json={"prompt": "a castle on a hill", "style": "fantasy"}).json
     assert (answer["original_prompt"], answer["style"], answer["source"]) == (

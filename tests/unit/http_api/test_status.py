@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from jobs import runner_status
 from jobs.claims import Claim
 from jobs.ids import timestamp
 from jobs.runner_status import RunnerState, RunnerStatus
-from jobs.schema import JobError, Phase, Progress
+from jobs.schema import JobError, Phase, Progress, State
 from outputs.sidecar import Sidecar
 from service.services import Services
 
@@ -245,6 +246,24 @@ def test_a_corrupt_job_file_is_named(client: TestClient, submit: Submit, service
     assert answer.status_code == 500
     assert answer.json["error_type"] == "damaged"
     assert job_id in answer.json["message"]
+
+
+def test_a_job_of_a_newer_version_is_not_called_damaged(client: TestClient, submit: Submit, services: Services) -> None:
+    job_id = submit()
+    path = services.spool.path(State.PENDING, job_id)
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"schema": 2, "prompt": {"text": "a castle"}}))
+    for method, url in (
+        ("GET", f"/api/status/{job_id}"),
+        ("GET", f"/api/jobs/{job_id}/events"),
+        ("GET", f"/api/jobs/{job_id}/preview"),
+        ("POST", f"/api/jobs/{job_id}/cancel"),
+        ("POST", f"/api/jobs/{job_id}/retry"),
+    ):
+        answer = client.simulate_request(method, url)
+        assert (answer.status_code, answer.json["error_type"]) == (409, "newer_version")
+        assert "was written by a newer version of CyberImage" in answer.json["message"]
+    assert client.simulate_get("/api/queue").json["pending"] == 1
+    assert client.simulate_get("/api/jobs").json["jobs"] == []
 
 
 @pytest.mark.parametrize("job_id", ["nix", "..", "%2e%2e", "a%00b", "a%0a", "%ff", "a%20b", "%C3%A9", "x" * 65, "-"])

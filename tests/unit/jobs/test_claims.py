@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from jobs.claims import claim, recover_all, sweep
+from jobs.claims import claim, recover_all
 from jobs.errors import DuplicateJob, LostClaim
 from jobs.ids import image_id
+from jobs.leftovers import sweep
 from jobs.pending import PendingQueue
 from jobs.schema import Job, JobError, State
 from jobs.spool import Spool

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from core.layout import Layout
-from jobs import claims
+from jobs import leftovers
 from jobs.claims import Claim, claim, recover
 from jobs.drops.adopter import Adopter
 from jobs.errors import DuplicateJob, JobNotFound
@@ -157,7 +157,7 @@ class SpoolLife(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        claims.sweep(self.spool)
+        leftovers.sweep(self.spool)
 
     @invariant()
     def every_job_is_where_it_should_be(self) -> None:
