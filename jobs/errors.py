@@ -23,6 +23,14 @@ class DuplicateJob(CyberImageError):
         self.job_id = job_id
 
 
+class JobBusy(CyberImageError):
+    """Another process has held the lock of this job's id for as long as the caller could wait."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"The id {job_id!r} is being used by another request or process just now. Try again.")
+        self.job_id = job_id
+
+
 class CorruptJob(CyberImageError):
     """A job file cannot be read as a job."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -22,13 +22,18 @@ from core.errors import StorageUnavailable
 from core.failpoints import failpoint
 from core.layout import Layout
 from jobs.capacity import Capacity
-from jobs.errors import DuplicateJob
+from jobs.errors import DuplicateJob, JobBusy
 from jobs.ids import OrderClock, timestamp
 from jobs.job_format import encode_over
 from jobs.latest_order import latest_order
 from jobs.schema import Job, JobError, Progress, State, encode
 from jobs.spool_reader import SpoolReader
 from jobs.tombstones import Tombstones
+
+#: How long to wait for the lock of an id that somebody chose, in seconds, by the source of the job. Requests: longer
+#: than a busy disk takes to store a job, and so short that they do not pile up behind a process that was stopped.
+#: Dropped files: they can be tried again, and the runner waits with them.
+LOCK_SECONDS: Final = {"http": 2.0, "file": 0.05}
 
 
 class Observer(Protocol):
@@ -98,13 +103,19 @@ class Spool(SpoolReader):
         self.ring()
 
     def submit_named(self, job: Job) -> None:
-        """Store a new pending job whose id somebody chose; raises DuplicateJob if it is or was in use."""
+        """Store a new pending job whose id somebody chose; raises DuplicateJob if it is or was in use.
+
+        Raises JobBusy if another process has held the id's lock for LOCK_SECONDS: whether there will be a job
+        with this id is then not known. Else raises as `submit`.
+        """
         if self.exists(job.id):
             raise DuplicateJob(job.id)
         self.check_capacity()
         lock = locks.ExclusiveLock(self.layout.lock(job.id))
-        if not self._acquired(lock):
-            raise DuplicateJob(job.id)
+        with _storage_errors():
+            is_ours = lock.acquire(LOCK_SECONDS[job.source])
+        if not is_ours:
+            raise JobBusy(job.id)
         try:
             if self.exists(job.id):
                 raise DuplicateJob(job.id)
@@ -129,11 +140,6 @@ class Spool(SpoolReader):
     def ring(self) -> None:
         """Ring the doorbell of the runner. Only a hint: the runner scans anyway."""
         files.ring(self.layout.doorbell)
-
-    @staticmethod
-    def _acquired(lock: locks.ExclusiveLock) -> bool:
-        with _storage_errors():
-            return lock.acquire(timeout=1)
 
     def _store_pending(self, job: Job, create: Callable[..., None]) -> None:
         with _storage_errors():

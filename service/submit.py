@@ -49,7 +49,8 @@ class Submitter:
         """The job that `request` asks for, stored, and its state (pending, unless its key was used before).
 
         Raises RateLimited, QueueFull, StorageUnavailable; then nothing is stored or charged. Raises
-        KeyReused for a key that belongs to another request, and InvalidRequest for one that can be none.
+        KeyReused for a key that belongs to another request, JobBusy while the request that used it first is still
+        being stored, and InvalidRequest for one that can be none.
         """
         if client.idempotency_key is None:
             job = self._job(request, None, retry_of)

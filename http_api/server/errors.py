@@ -14,7 +14,7 @@ from core.errors import IndexUnavailable, InvalidRequest, StorageUnavailable
 from core.files import is_storage_error
 from core.layout import Layout
 from http_api.server.blocking import TooBusy
-from jobs.errors import CorruptJob, DuplicateJob, JobNotFound, NewerJob, QueueFull
+from jobs.errors import CorruptJob, DuplicateJob, JobBusy, JobNotFound, NewerJob, QueueFull
 from outputs.errors import DamagedImage, ImageNotFound
 from service.errors import KeyReused, RateLimited, StateConflict
 from service.readiness import missing_data
@@ -26,6 +26,7 @@ QUEUE_FULL_WAIT = 60
 STORAGE_WAIT = 30
 INDEX_WAIT = 2
 BUSY_WAIT = 5
+ID_BUSY_WAIT = 2
 _LONGEST_MESSAGE = 1000
 
 
@@ -69,6 +70,7 @@ def register(app: falcon.App[Request, Response], layout: Layout) -> None:
     app.add_error_handler(KeyReused, _key_reused)
     app.add_error_handler(RateLimited, _rate_limited)
     app.add_error_handler(QueueFull, _queue_full)
+    app.add_error_handler(JobBusy, _id_busy)
     app.add_error_handler((StorageUnavailable, OSError), unless_missing(_storage))
     app.add_error_handler(IndexUnavailable, unless_missing(_index))
     app.add_error_handler(TooBusy, _too_busy)
@@ -140,6 +142,10 @@ def _rate_limited(req: Request, resp: Response, error: RateLimited, params: dict
 
 def _queue_full(req: Request, resp: Response, error: QueueFull, params: dict[str, Any]) -> None:
     _own(req, resp, ApiError(falcon.HTTP_503, str(error), wait=QUEUE_FULL_WAIT, error_type="queue_full"), params)
+
+
+def _id_busy(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:
+    _own(req, resp, ApiError(falcon.HTTP_503, str(error), wait=ID_BUSY_WAIT, error_type="id_busy"), params)
 
 
 def _storage(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:

@@ -21,8 +21,8 @@ from core.errors import InvalidRequest, StorageUnavailable
 from core.failpoints import failpoint
 from jobs.drops.rejected import RejectedFolder, remove_drop, shown_name
 from jobs.drops.zone import Drop, PerFileState, list_drops
-from jobs.errors import CorruptJob, DuplicateJob, JobNotFound, QueueFull
-from jobs.ids import drop_id
+from jobs.errors import CorruptJob, DuplicateJob, JobBusy, JobNotFound, QueueFull
+from jobs.ids import drop_id, is_job_id
 from jobs.requests import RequestValidator
 from jobs.schema import DroppedRequest, Job
 from jobs.spool import Spool
@@ -34,6 +34,8 @@ CANCEL_SUFFIX: Final = ".cancel"
 RETRY_SECONDS: Final = 60.0
 #: Seconds after which a full queue or disk is tried again.
 FULL_SECONDS: Final = 5.0
+#: Seconds after which a drop is tried again whose id another process was using.
+BUSY_SECONDS: Final = 1.0
 #: Seconds that are longer than a tick of any file system's clock.
 CLOCK_TICK: Final = 1.0
 
@@ -183,6 +185,10 @@ class Adopter:
         job = self._job(request, mark)
         try:
             self._spool.submit_named(job)
+        except JobBusy as error:  # it may be free again, or in use, soon; refusing the drop now could be wrong
+            logger.info("%s waits: %s", ascii(drop.name), error)
+            result.wait(BUSY_SECONDS)
+            return
         except DuplicateJob as error:
             if not self._is_from(job.id, mark):
                 self._refuse(drop, InvalidRequest(f"duplicate id: {error}", "id"), result)
@@ -233,6 +239,8 @@ class Adopter:
         except JobNotFound:
             if self._full:  # the job may be among the drops that wait
                 result.wait(FULL_SECONDS)
+            elif is_job_id(job_id) and not self._spool.is_stalled(job_id):  # somebody is storing it
+                result.wait(BUSY_SECONDS)
             else:
                 self._refuse(drop, InvalidRequest(f"No job has the id {shown_name(job_id)!r} to cancel.", "id"), result)
         except CorruptJob as error:

@@ -19,6 +19,7 @@ from jobs.schema import State
 from jobs.spool import Spool
 from service.rate_limit import RateLimiter
 from service.services import Services
+from tests.lock_holder import stopped_holder
 
 BODY: dict[str, Any] = {"model_id": "tiny", "prompt": "a castle"}
 ClientWith = Callable[..., TestClient]
@@ -192,6 +193,20 @@ def test_a_key_goes_with_the_api_key_wherever_it_comes_from(
     ]
     assert answers[0].json == answers[1].json != answers[2].json
     assert len(stored(services)) == 2
+
+
+def test_a_key_that_a_stopped_process_is_using_is_told_to_try_again(
+    client_with: ClientWith, services: Services
+) -> None:
+    client = client_with(limiter=limiter(services, 2))
+    job_id = post(client, Idempotency_Key="k").json["job_id"]
+    services.spool.path(State.PENDING, job_id).rename(services.spool.layout.data / "elsewhere")
+    with stopped_holder(services.spool.layout.lock(job_id)):
+        answer = post(client, Idempotency_Key="k")
+    assert (answer.status_code, answer.json["error_type"], answer.headers["retry-after"]) == (503, "id_busy", "2")
+    again = post(client, Idempotency_Key="k")
+    assert (again.status_code, again.json["job_id"]) == (200, job_id)
+    assert post(client).status_code == 429  # the refused one was not charged
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e9"])
