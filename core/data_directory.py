@@ -95,7 +95,7 @@ def _marker_content() -> bytes:
 
 def _check_format(layout: Layout) -> bool:
     """Whether the marker names the format; raises DataDirectoryError for a format that this program does not know."""
-    found = _FORMAT_LINE.search(files.read(layout.marker).decode("utf-8", "replace"))
+    found = _FORMAT_LINE.search(layout.marker.read_text(encoding="utf-8", errors="replace"))
     if found is None:
         return False
     text = found[1].strip()

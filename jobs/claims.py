@@ -27,12 +27,12 @@ from jobs.spool import Spool
 MAX_POWER_CUTS: Final = 5
 
 
-def boot_id() -> str | None:
+def boot_id() -> str:
     """The id of the running kernel's boot; tells a power cut from a crash of the worker."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        return None
+        return "unknown"  # not None, which says that no attempt has begun
 
 
 class Claim:
@@ -42,16 +42,6 @@ class Claim:
         self.job = job
         self._spool = spool
         self._lock = lock
-
-    def begin_attempt(self) -> None:
-        """Count the attempt on disk; only then may the device be touched."""
-        self._evolve(
-            attempts=self.job.attempts + 1,
-            started_at=self.job.started_at or timestamp(),
-            boot_id=boot_id(),
-            not_before=0.0,
-        )
-        failpoint("attempt.written")
 
     def report(self, progress: Progress) -> None:
         """Publish progress (not synced)."""
@@ -93,7 +83,7 @@ class Claim:
         not_before = time.time() + wait if wait else 0.0
         # Without a boot id, so that a power cut before the next attempt is not taken for one during this attempt.
         job = self.job.evolve(attempts=attempts, not_before=not_before, error=error or self.job.error, boot_id=None)
-        self._spool.requeue(job)
+        self._spool.requeue(job, refund=refund_attempt)
         self._lock.release()
 
     def requeue_after_power_cut(self) -> None:
@@ -130,20 +120,23 @@ def _since(started_at: str | None) -> float | None:
 
 
 def claim(spool: Spool, job_id: str, *, timeout: float = 1.0) -> Claim | None:
-    """Claim a pending job; None if it is gone, is held, or was cancelled meanwhile.
+    """Claim a pending job and begin an attempt; None if it is gone, is held, or was cancelled meanwhile.
+
+    The attempt is counted on disk when this returns; only then may the device be touched.
 
     A prober may hold the lock for an instant, hence the `timeout` (seconds).
     """
     lock = ExclusiveLock(spool.layout.lock(job_id))
     if not lock.acquire(timeout=timeout):
         return None
-    failpoint("claim.locked")
     try:
+        failpoint("claim.locked")
         job = spool.read(State.PENDING, job_id)
         if _ended_while_pending(spool, job):
             lock.discard()
             return None
-        spool.to_processing(job)
+        job = _with_new_attempt(job)
+        spool.begin(job)
     except FileNotFoundError:
         let_go(spool, lock, job_id)
         return None
@@ -158,6 +151,15 @@ def claim(spool: Spool, job_id: str, *, timeout: float = 1.0) -> Claim | None:
         lock.release()
         raise
     return Claim(spool, job, lock)
+
+
+def _with_new_attempt(job: Job) -> Job:
+    return job.evolve(
+        attempts=job.attempts + 1,
+        started_at=job.started_at or timestamp(),
+        boot_id=boot_id(),
+        not_before=0.0,
+    )
 
 
 def _ended_while_pending(spool: Spool, job: Job) -> bool:
@@ -183,8 +185,8 @@ def recover(
     lock = ExclusiveLock(spool.layout.lock(job_id))
     if not lock.acquire(timeout=0):
         return None
-    failpoint("recover.locked")
     try:
+        failpoint("recover.locked")
         job = spool.read(State.PROCESSING, job_id)
         return _recover_held(Claim(spool, job, lock), spool, max_attempts, waits, error)
     except (FileNotFoundError, NewerJob):

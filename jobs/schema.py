@@ -185,7 +185,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=False):
     error: JobError | None = None
     #: The job that this one repeats.
     retry_of: str | None = None
-    #: Kernel boot during which the last attempt began; tells a power cut from a crashing job.
+    #: Kernel boot during which the last attempt began; tells a power cut from a crashing job. None once it has ended;
+    #: so where it is set in `pending`, the attempt is counted and was not begun.
     boot_id: str | None = None
     #: Attempts that a crash of the host cut short; these are not counted as attempts.
     power_cuts: int = 0

@@ -37,10 +37,19 @@ LOCK_SECONDS: Final = {"http": 2.0, "file": 0.05}
 
 
 class Observer(Protocol):
-    """Told of every change after it is durable; the derived index listens here. Must not raise."""
+    """Told of every change; the derived index listens here. Must not raise."""
 
     def job_changed(self, job: Job, state: State) -> None:
-        """`job` is now in `state`."""
+        """`job` is now in `state`, durably."""
+
+    def job_moving(self, job: Job, state: State) -> None:
+        """`job`, whose lock is held, is about to move to `state`.
+
+        So whoever sees the job's file in its new place finds everybody told already.
+        """
+
+    def job_moved(self, job: Job, state: State) -> None:
+        """The move is done, durably."""
 
 
 @contextmanager
@@ -184,21 +193,37 @@ class Spool(SpoolReader):
 
     # --- Transitions; the caller holds the job's lock -----------------------------------------
 
+    def begin(self, job: Job) -> None:
+        """Write a pending job's new attempt into its file, then move that to `processing`.
+
+        In this order, nobody ever sees a job in `processing` of which the attempt is not counted. If this process
+        dies between the two steps, the attempt was not begun: see `SpoolReader.read`.
+        """
+        self._rewrite(job, State.PENDING, name="attempt")
+        self.to_processing(job)
+
     def to_processing(self, job: Job) -> None:
         """Move a pending job to `processing`."""
-        files.move(self.path(State.PENDING, job.id), self.path(State.PROCESSING, job.id), name="claim")
+        self._move(job, State.PENDING, State.PROCESSING, name="claim")
 
     def rewrite(self, job: Job, state: State) -> None:
         """Replace a job's file where it is."""
         self._rewrite(job, state, name="rewrite")
         self._changed(job, state)
 
-    def requeue(self, job: Job) -> None:
-        """Return a processing job to `pending`."""
-        self._rewrite(job, State.PROCESSING, name="requeued")
-        files.move(self.path(State.PROCESSING, job.id), self.path(State.PENDING, job.id), name="requeue.move")
+    def requeue(self, job: Job, *, refund: bool = False) -> None:
+        """Return a processing job to `pending`; with `refund` its attempt was taken off the count in `job`.
+
+        Then the file moves first: in `processing` it would not count the attempt that is still visible there, and in
+        `pending`, until it is rewritten, it reads as if the attempt had never begun.
+        """
+        if refund:
+            self._move(job, State.PROCESSING, State.PENDING, name="requeue.move")
+            self._rewrite(job, State.PENDING, name="requeued")
+        else:
+            self._rewrite(job, State.PROCESSING, name="requeued")
+            self._move(job, State.PROCESSING, State.PENDING, name="requeue.move")
         self.layout.preview_of(job.id).unlink(missing_ok=True)
-        self._changed(job, State.PENDING)
 
     def finish_cancelled(self, job: Job, state: State) -> Job:
         """Cancel a job that nobody works on."""
@@ -220,9 +245,8 @@ class Spool(SpoolReader):
         if job.outcome is None:
             raise ValueError(f"job {job.id} has no outcome")
         final = State(job.outcome)
-        files.move(self.path(state, job.id), self.path(final, job.id), name="final.move")
+        self._move(job, state, final, name="final.move")
         self.forget(job.id)
-        self._changed(job, final)
         return job
 
     def write_progress(self, job_id: str, progress: Progress) -> None:
@@ -257,6 +281,17 @@ class Spool(SpoolReader):
         except (FileNotFoundError, files.NotRegularFile):  # removed or replaced by hand while it was worked on
             content = encode(job)
         files.replace(path, content, self.layout.temporary, name=name)
+
+    def _move(self, job: Job, source: State, target: State, *, name: str) -> None:
+        if self._observer is not None:
+            self._observer.job_moving(job, target)
+        try:
+            files.move(self.path(source, job.id), self.path(target, job.id), name=name)
+        except OSError:
+            self._changed(job, source)
+            raise
+        if self._observer is not None:
+            self._observer.job_moved(job, target)
 
     def _changed(self, job: Job, state: State) -> None:
         if self._observer is not None:

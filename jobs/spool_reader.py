@@ -79,6 +79,9 @@ class SpoolReader:
         job = decode_job(content, name)
         if job.id != job_id:  # a copy made by hand; two files would be changed as one
             raise CorruptJob(f"{name} cannot be read as a job: its id is {job.id!r}, which is not its file's name.")
+        if state is State.PENDING and job.boot_id is not None:
+            # A claim has counted an attempt and is about to move the file, or died before that: it is not begun.
+            return job.evolve(attempts=max(0, job.attempts - 1), boot_id=None)
         return job
 
     def exists(self, job_id: str) -> bool:

@@ -84,7 +84,6 @@ class Worker:
         """Run a claimed job. The error, with its frames and all they hold, is gone when this returns."""
         started = time.monotonic()
         try:
-            held.begin_attempt()
             logger.info("A job begins.", extra=held.job.log_context())
             JobRun(held, self._context, lambda: self._exit_at_once(held)).run()
             held.complete()

@@ -1,6 +1,6 @@
 """The derived index of jobs: counts, statistics, positions and listings at a cost that does not grow.
 
-The files of the spool are the truth. Whoever changes a job's state writes it here afterwards, and
+The files of the spool are the truth. Whoever moves a job writes its new state here just before, and
 `repair` compares with the directories for whatever was missed or done by hand.
 """
 
@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Final
 
@@ -76,20 +76,32 @@ class JobIndex(DerivedIndex):
         super().__init__(spool.layout.job_index, VERSION)
         self._spool = spool
 
-    # --- Observer ---------------------------------------------------------------------------
+    # --- Observer: never raises, since `repair` finds what is missed --------------------------
 
     def job_changed(self, job: Job, state: State) -> None:
-        """Note that `job` is in `state`; never raises, since `repair` finds what is missed."""
-        try:
-            row = _row(job.id, job, state)
-            with self.file.write() as database:
-                # Looked at under the write lock: if the job has moved on, its mover writes after us.
-                if self._spool.holds(state, job.id):
-                    database.execute(PUT, row)
-        except IndexUnavailable as error:
-            logger.debug("Job %s is not in the index yet: %s", job.id, error)
-        except (OSError, ValueError) as error:
-            logger.warning("Job %s could not be indexed: %s", job.id, error)
+        """Note that `job` is in `state`."""
+        with _best_effort(job), self.file.write() as database:
+            # Looked at under the write lock: if the job has moved on, its mover writes after us.
+            if self._spool.holds(state, job.id):
+                database.execute(PUT, _row(job.id, job, state))
+
+    def job_moving(self, job: Job, state: State) -> None:
+        """Note that `job` is in `state`, just before its holder moves it there.
+
+        Counts that are read after the job's file was seen in its new place include the move. A process that dies
+        between the two leaves its job to a recovery or to `repair`, which both write what is true.
+        """
+        with _best_effort(job), self.file.write() as database:
+            database.execute(PUT, _row(job.id, job, state))
+
+    def job_moved(self, job: Job, state: State) -> None:
+        """Write again what `job_moving` wrote, if a repair that ran between the two found the old place."""
+        with _best_effort(job):
+            with self.file.read() as database:
+                known = database.execute("SELECT * FROM job WHERE id = ?", (job.id,)).fetchone()
+            if known == _row(job.id, job, state):
+                return
+        self.job_changed(job, state)
 
     # --- Reading ----------------------------------------------------------------------------
 
@@ -199,6 +211,17 @@ class JobIndex(DerivedIndex):
             facts = _decode_facts(files.read(self._spool.path(state, job_id)))
             return _row(job_id, facts, state)
         return None
+
+
+@contextmanager
+def _best_effort(job: Job) -> Iterator[None]:
+    """Log what keeps a job from being noted in the index."""
+    try:
+        yield
+    except IndexUnavailable as error:
+        logger.debug("Job %s is not in the index yet: %s", job.id, error)
+    except (OSError, ValueError) as error:
+        logger.warning("Job %s could not be indexed: %s", job.id, error)
 
 
 def _row(job_id: str, job: Job | _Facts, state: State) -> Row:

@@ -41,7 +41,6 @@ class StandIn:
         """Claim a job and report a step of its first image."""
         held = claim(self.spool, job_id)
         assert held is not None
-        held.begin_attempt()
         self.report(held, step)
         return held
 

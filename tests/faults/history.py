@@ -61,9 +61,12 @@ def _unreadable(spool: Spool) -> Iterator[str]:
     """P2: a visible file is whole."""
     for state, path in _job_files(spool):
         try:
-            msgspec.json.decode(path.read_bytes(), type=Job)
+            job = msgspec.json.decode(path.read_bytes(), type=Job)
         except ValueError as error:
             yield f"{state}/{path.name} is not whole: {error}"
+        else:
+            if state is State.PROCESSING and (not job.started_at or not job.attempts):
+                yield f"{path.name} is processing without an attempt that is counted"
     for path in spool.layout.outputs.rglob("*.json"):
         try:
             msgspec.json.decode(path.read_bytes(), type=Sidecar)

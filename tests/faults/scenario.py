@@ -137,13 +137,12 @@ class Life:
             job = queue.pop()
             if job is None:
                 return
+            self._record(f"beginning {job.id}")  # first, since a kill may come between the count and any word of it
             held = claim(self.spool, job.id)
             if held is not None:
                 self._attempt(held)
 
     def _attempt(self, held: Claim) -> None:
-        self._record(f"beginning {held.job.id}")  # first, since a kill may come between the count and any word of it
-        held.begin_attempt()
         if held.job.id == "bad-luck":
             held.fail(JobError(type="scripted", message="It was not to be."))
         elif held.job.id == "two" and not any("requeued" in text for text in held.job.warnings):

@@ -61,7 +61,7 @@ def points_of(folder: Path, scripted: RequestValidator) -> list[str]:
 
 def test_an_undisturbed_life_passes_every_kind_of_point(fast_path: Path, scripted: RequestValidator) -> None:
     data, history = fresh(fast_path), History()
-    run_life(data, scripted, history, crash_at=points_of(fast_path / "other", scripted).index("attempt.written") + 1)
+    run_life(data, scripted, history, crash_at=points_of(fast_path / "other", scripted).index("attempt.synced") + 1)
     run_life(data, scripted, history)
     names = {*points_of(fast_path / "other", scripted), *history.points}
     assert [step for step in STEPS if not any(name.startswith(step) for name in names)] == []
@@ -85,11 +85,11 @@ def test_a_second_kill_during_the_recovery_breaks_no_promise(fast_path: Path, sc
 
 def test_attempts_that_were_counted_and_never_told_of_are_known(fast_path: Path, scripted: RequestValidator) -> None:
     """A kill may come between the count of an attempt and any word of it, and the next kill there again."""
-    first = points_of(fast_path, scripted).index("attempt.written") + 1
+    first = points_of(fast_path, scripted).index("attempt.synced") + 1
     data, history = fresh(fast_path), History()
     assert not run_life(data, scripted, history, crash_at=first)
     assert run_life(data, scripted, history)
-    second = history.points.index("attempt.written") + 1
+    second = history.points.index("attempt.synced") + 1
     assert lives(fast_path, scripted, [first, second]) == (True, [])
 
 

@@ -108,7 +108,6 @@ class Cluster:
             time.sleep(0.01)
 
     def _draw(self, held: Claim) -> None:
-        held.begin_attempt()
         image = ids.image_id(held.job.order, 1)
         if not self.store.is_committed(image):
             self.record(f"drawing {held.job.id}")

@@ -85,7 +85,6 @@ def begin(services: Services) -> Callable[[str], Claim]:
     def start(job_id: str) -> Claim:
         held = claim(services.spool, job_id)
         assert held is not None
-        held.begin_attempt()
         return held
 
     return start

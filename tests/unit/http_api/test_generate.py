@@ -73,7 +73,6 @@ def test_addresses_begin_with_the_prefix_of_a_trusted_proxy(
     assert answer.headers["location"] == f"{expected}/api/status/{job_id}"
     held = claim(services.spool, job_id)
     assert held is not None
-    held.begin_attempt()
     services.spool.write_preview(job_id, b"RIFF")
     url = client.simulate_get(f"/api/status/{job_id}", headers=headers).json["preview_url"]
     assert url.startswith(f"{expected}/api/jobs/{job_id}/preview?version=")

@@ -22,7 +22,6 @@ def test_a_claimed_job_is_processing_and_held(spool: Spool, new_job: NewJob) -> 
     spool.submit(job)
     held = claim(spool, job.id)
     assert held is not None
-    held.begin_attempt()
     state, stored = spool.find(job.id)
     assert (state, stored.attempts, spool.is_stalled(job.id)) == (State.PROCESSING, 1, False)
     assert claim(spool, job.id, timeout=0) is None
@@ -36,7 +35,6 @@ def test_an_abandoned_job_goes_back_until_its_attempts_are_used_up(spool: Spool,
     for attempt in (1, 2, 3):
         held = claim(spool, job.id)
         assert held is not None
-        held.begin_attempt()
         held.abandon()
         assert spool.is_stalled(job.id)
         assert recover_all(spool, max_attempts=3) == (1 if attempt < 3 else 0)

@@ -37,7 +37,6 @@ def stall(spool: Spool, job: Job) -> None:
     spool.submit_named(job)
     held = claim(spool, job.id)
     assert held is not None
-    held.begin_attempt()
     held.abandon()
 
 

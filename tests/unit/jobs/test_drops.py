@@ -368,7 +368,6 @@ def bring_to(spool: Spool, job: Job, state: State) -> None:
         return
     held = claim(spool, job.id)
     assert held is not None
-    held.begin_attempt()
     match state:
         case State.COMPLETED:
             held.complete()

@@ -55,7 +55,6 @@ def finish(spool: Spool, job: Job, final: State = State.COMPLETED) -> None:
     """Run a pending job to its end."""
     held = claim(spool, job.id)
     assert held is not None
-    held.begin_attempt()
     held.complete() if final is State.COMPLETED else held.cancel()
 
 
@@ -88,7 +87,6 @@ def test_follows_a_job_through_its_life(index: JobIndex, spool: Spool, new_job: 
     assert counts(index) == {"pending": 2, "processing": 0, "completed": 0, "failed": 0, "cancelled": 0, "total": 2}
     held = claim(spool, first.id)
     assert held is not None
-    held.begin_attempt()
     assert counts(index) == {"pending": 1, "processing": 1, "completed": 0, "failed": 0, "cancelled": 0, "total": 2}
     held.requeue(refund_attempt=True)
     assert counts(index)["pending"] == 2

@@ -43,7 +43,6 @@ class SpoolLife(RuleBasedStateMachine):
         self.states: dict[str, State] = {}
         self.attempts: dict[str, int] = {}
         self.alive: dict[str, Claim] = {}
-        self.begun: dict[str, bool] = {}
         self.cancelling: set[str] = set()
 
     def teardown(self) -> None:
@@ -90,16 +89,8 @@ class SpoolLife(RuleBasedStateMachine):
         assert got is not None
         self.states[name] = State.PROCESSING
         self.alive[name] = got
-        self.begun[name] = False
+        self.attempts[name] += 1
         return got
-
-    @rule(held=held)
-    def begin(self, held: Claim) -> None:
-        name = held.job.id
-        if self.alive.get(name) is held and not self.begun[name]:
-            held.begin_attempt()
-            self.begun[name] = True
-            self.attempts[name] += 1
 
     @rule(held=consumes(held), way=st.sampled_from(["complete", "fail", "cancel", "requeue", "stop", "die"]))
     def end(self, held: Claim, way: str) -> None:
@@ -120,7 +111,7 @@ class SpoolLife(RuleBasedStateMachine):
             case "requeue" | "stop":
                 held.requeue(refund_attempt=way == "stop")
                 self.states[name] = State.PENDING
-                self.attempts[name] -= way == "stop" and self.attempts[name] > 0
+                self.attempts[name] -= way == "stop"
             case "die":
                 held.abandon()
 

@@ -143,7 +143,6 @@ def test_unknown_fields_survive_the_whole_life_of_a_job(spool: Spool, new_job: N
     change(spool.path(State.PENDING, job.id), tags=["castle"], priority={"level": 3})
     held = claim(spool, job.id)
     assert held is not None
-    held.begin_attempt()
     held.warn("a warning")
     if end is State.PENDING:
         held.requeue()
