@@ -12,15 +12,15 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from core import files, strict_json
 from core.errors import InvalidRequest, StorageUnavailable
 from core.failpoints import failpoint
+from jobs.drops.notes import Notes
 from jobs.drops.rejected import RejectedFolder, remove_drop, shown_name
-from jobs.drops.zone import Drop, PerFileState, list_drops
+from jobs.drops.result import AdoptionResult
+from jobs.drops.zone import CANCEL_SUFFIX, Drop, PerFileState, list_drops
 from jobs.errors import CorruptJob, DuplicateJob, JobBusy, JobNotFound, QueueFull
 from jobs.ids import drop_id, is_job_id
 from jobs.requests import RequestValidator
@@ -29,7 +29,6 @@ from jobs.spool import Spool
 
 logger = logging.getLogger(__name__)
 
-CANCEL_SUFFIX: Final = ".cancel"
 #: Seconds after which a drop that could not be read or removed is tried again.
 RETRY_SECONDS: Final = 60.0
 #: Seconds after which a full queue or disk is tried again.
@@ -38,25 +37,6 @@ FULL_SECONDS: Final = 5.0
 BUSY_SECONDS: Final = 1.0
 #: Seconds that are longer than a tick of any file system's clock.
 CLOCK_TICK: Final = 1.0
-
-
-@dataclass
-class AdoptionResult:
-    """What one scan did, and when the next one has something to do although no event comes."""
-
-    adopted: list[str] = field(default_factory=list)
-    cancelled: list[str] = field(default_factory=list)
-    #: Names of refused files, as text.
-    refused: list[str] = field(default_factory=list)
-    #: Files that stay for now: not whole yet, not readable, or no room in the queue or on the disk.
-    waiting: int = 0
-    #: Seconds until the next scan is due; None if only a new or changed file needs one.
-    next_check: float | None = None
-
-    def wait(self, seconds: float, count: int = 1) -> None:
-        """Count drops that stay, to be looked at again within so many seconds."""
-        self.waiting += count
-        self.next_check = max(0.0, seconds if self.next_check is None else min(self.next_check, seconds))
 
 
 class Adopter:
@@ -85,8 +65,9 @@ class Adopter:
         self._growing: PerFileState[float] = PerFileState()
         #: When to try a file again that could not be read or removed.
         self._postponed: PerFileState[float] = PerFileState()
-        #: The record of a file that is left where it is, or its text if no record could be written.
-        self._notes: PerFileState[Path | str] = PerFileState()
+        self._notes = Notes(self._rejected)
+        #: Since when a file that is not called as a job must be has been as it is.
+        self._strangers: PerFileState[float] = PerFileState()
         #: The marks of drops removed just now. A copy made in the same tick of the file system's clock
         #: may get the freed inode, and so look like the same drop.
         self._removed: dict[str, float] = {}
@@ -115,8 +96,9 @@ class Adopter:
             self._spool.layout.incoming.mkdir(mode=files.DIRECTORY_MODE, exist_ok=True)
             drops = []
         names = {drop.name for drop in drops}
-        for memory in (self._growing, self._postponed, self._notes):
+        for memory in (self._growing, self._postponed, self._strangers):
             memory.keep_only(names)
+        self._notes.keep_only(names)
         return drops
 
     # --- One drop -----------------------------------------------------------------------------
@@ -137,14 +119,16 @@ class Adopter:
 
     def _visit(self, drop: Drop, result: AdoptionResult) -> None:
         if not drop.is_regular:
-            self._note(
+            self._notes.put(
                 drop,
                 f"This is {drop.kind}, not a regular file; it was left where it is. "
                 "Copy, move or hard-link the job's file itself into this folder.",
             )
+        elif not drop.is_offered:
+            self._leave_alone(drop)
         elif (seconds := self._postponed_for(drop)) > 0:
             result.wait(seconds)
-        elif drop.name.endswith(CANCEL_SUFFIX):
+        elif drop.is_cancel_request:
             self._cancel(drop, result)
         elif self._full:
             result.wait(FULL_SECONDS)
@@ -230,10 +214,10 @@ class Adopter:
         failpoint("adopt.removed")
         if job.drop is not None:
             self._removed[job.drop] = self._monotonic()
-        self._clear_note(drop)
+        self._notes.clear(drop)
 
     def _cancel(self, drop: Drop, result: AdoptionResult) -> None:
-        job_id = drop.name.removesuffix(CANCEL_SUFFIX)
+        job_id = drop.name[: -len(CANCEL_SUFFIX)]
         try:
             self._spool.cancel(job_id)
         except JobNotFound:
@@ -252,7 +236,7 @@ class Adopter:
     # --- Refusing, waiting, leaving alone -----------------------------------------------------
 
     def _refuse(self, drop: Drop, error: InvalidRequest, result: AdoptionResult) -> None:
-        self._clear_note(drop)
+        self._notes.clear(drop)
         try:
             taken = self._rejected.take(drop.path, drop.status, error.message, error.field)
         except files.FileTooLarge:
@@ -261,6 +245,18 @@ class Adopter:
         if taken:
             logger.warning("Refused the dropped file %s: %s", ascii(drop.name), ascii(error.log_message))
             result.refused.append(shown_name(drop.name))
+
+    def _leave_alone(self, drop: Drop) -> None:
+        """Say so if the file stays under this name; most such files are renamed to their real name, or are none."""
+        since = self._strangers.get(drop)
+        if since is None:
+            self._strangers.put(drop, self._monotonic())
+        elif self._monotonic() - since >= self._quiet_seconds:
+            self._notes.put(
+                drop,
+                "Only files called *.json are taken as jobs, and *.cancel as requests to cancel one; "
+                "this file was left where it is. If it is a job, rename it.",
+            )
 
     def _quiet_left(self, drop: Drop) -> float:
         """For how many more seconds a file that does not parse is given time to grow."""
@@ -280,24 +276,9 @@ class Adopter:
     def _postpone(self, drop: Drop, error: OSError, result: AdoptionResult) -> None:
         self._postponed.put(drop, self._monotonic() + RETRY_SECONDS)
         result.wait(RETRY_SECONDS)
-        self._note(drop, f"{error.strerror or error}. The file stays, and is tried again every {RETRY_SECONDS:g} s.")
-
-    def _note(self, drop: Drop, message: str) -> None:
-        """Log and record, once, why a drop stays."""
-        if self._notes.get(drop) is not None:
-            return
-        logger.warning("The dropped file %s: %s", ascii(drop.name), message)
-        try:
-            self._notes.put(drop, self._rejected.note(drop.path, message))
-        except OSError as error:  # the log line must do
-            logger.warning("No record of it can be written: %s", error)
-            self._notes.put(drop, message)
-
-    def _clear_note(self, drop: Drop) -> None:
-        """Remove the record of a drop that is dealt with now."""
-        note = self._notes.pop(drop)
-        if isinstance(note, Path):
-            note.unlink(missing_ok=True)
+        self._notes.put(
+            drop, f"{error.strerror or error}. The file stays, and is tried again every {RETRY_SECONDS:g} s."
+        )
 
 
 def _differs(drop: Drop, raw: bytes) -> bool:

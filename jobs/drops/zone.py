@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-#: Names of files that belong to an editor or to a transfer in progress.
-IGNORED_ENDINGS: Final = ("~", ".swp", ".part", ".filepart", ".tmp", ".crdownload")
+JOB_SUFFIX: Final = ".json"
+CANCEL_SUFFIX: Final = ".cancel"
 
 _KINDS: Final = {
     stat.S_IFREG: "a regular file",
@@ -51,6 +51,16 @@ class Drop:
         return stat.S_ISREG(self.status.st_mode)
 
     @property
+    def is_offered(self) -> bool:
+        """Whether its name says that it is for us. What else lies here may be an editor's, or half a transfer."""
+        return self.name.lower().endswith((JOB_SUFFIX, CANCEL_SUFFIX))
+
+    @property
+    def is_cancel_request(self) -> bool:
+        """Whether its name says that it asks to cancel a job."""
+        return self.name.lower().endswith(CANCEL_SUFFIX)
+
+    @property
     def kind(self) -> str:
         """What it is, in words."""
         return _KINDS.get(stat.S_IFMT(self.status.st_mode), "something unknown")
@@ -75,23 +85,17 @@ class PerFileState(Generic[Value]):
         """Take the value of a file out, whatever state it belonged to."""
         return self._values.pop(drop.name, (None, None))[1]
 
-    def keep_only(self, names: AbstractSet[str]) -> None:
-        """Forget the files that are gone."""
-        for name in self._values.keys() - names:
-            del self._values[name]
+    def keep_only(self, names: AbstractSet[str]) -> list[Value]:
+        """Forget the files that are gone; returns their values."""
+        return [self._values.pop(name)[1] for name in self._values.keys() - names]
 
 
 def list_drops(folder: Path) -> list[Drop]:
-    """The drops in order of arrival: by `ctime`, which neither a copy nor a move can bring along."""
+    """What is not hidden, in order of arrival: by `ctime`, which neither a copy nor a move can bring along."""
     with os.scandir(folder) as entries:
-        found = [_look_at(entry) for entry in entries if not is_ignored(entry.name)]
+        found = [_look_at(entry) for entry in entries if not entry.name.startswith(".")]
     drops = [drop for drop in found if drop is not None]
     return sorted(drops, key=lambda drop: (drop.status.st_ctime_ns, drop.name))
-
-
-def is_ignored(name: str) -> bool:
-    """Whether a name belongs to an editor or to a transfer in progress."""
-    return name.startswith(".") or name.lower().endswith(IGNORED_ENDINGS)
 
 
 def _look_at(entry: os.DirEntry[str]) -> Drop | None:

@@ -426,17 +426,77 @@ def test_a_refusal_cut_short_is_finished_without_a_second_copy(
 # --- Left alone -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", [".x.json", "x.json~", ".x.json.swp", "x.swp", "x.json.part", "x.filepart", "x.TMP", "x.json.crdownload"]
-)
-def test_files_of_editors_and_transfers_are_never_touched(
-    name: str, spool: Spool, adopter: Adopter, drop: Dropper
+OTHERS = [
+    # editors
+    *("x.json~", "x.swp", "#x.json#", "x.json.bak", "x.json.save", "x.json___jb_tmp___", "x.json.orig", "4913"),
+    # transfers
+    *(
+        "x.json.part",
+        "x.filepart",
+        "x.TMP",
+        "x.json.crdownload",
+        "x.json.opdownload",
+        "x.json.!sync",
+        "x.json.download",
+    ),
+    *("x.json.aria2", "x.json.5f3d.partial", "x.json.filepart", "x.json.tmp"),
+    # what a person may take for a job
+    *("castle", "castle.txt", "castle.json.txt", "json"),
+]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_only_files_that_are_called_so_are_taken_and_others_are_told_of(
+    name: str, spool: Spool, adopter: Adopter, drop: Dropper, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = drop(name, b"[]")
+    path = drop(name, GOOD)
     before = path.stat()
-    result = adopter.scan()
-    assert (result.waiting, result.next_check, result.refused) == (0, None, [])
-    assert path.stat() == before
+    for _ in range(3):
+        result = adopter.scan()
+        assert (result.waiting, result.next_check, result.refused, result.adopted) == (0, None, [], [])
+        assert list(spool.layout.rejected.iterdir()) == []
+        clock.now += QUIET / 3
+    for _ in range(3):
+        adopter.scan()
+        assert path.stat() == before
+        assert "Only files called *.json are taken" in reason(spool, name)["message"]
+        assert len(caplog.records) == 1
+        clock.now += QUIET
+    path.rename(path.with_name("real.json"))
+    assert len(adopter.scan().adopted) == 1
+    assert list(spool.layout.rejected.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [".x.json", ".x.json.swp", ".#x.json", ".goutputstream-X", ".x.json.cancel"])
+def test_hidden_files_are_never_touched_and_never_told_of(
+    name: str, spool: Spool, adopter: Adopter, drop: Dropper, clock: Clock
+) -> None:
+    path = drop(name, GOOD)
+    for _ in range(3):
+        assert adopter.scan().adopted == []
+        clock.now += QUIET
+    assert path.exists()
+    assert list(spool.layout.rejected.iterdir()) == []
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(suffix=st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=20))
+def test_half_a_transfer_under_any_other_name_becomes_no_job(suffix: str, spool: Spool, adopter: Adopter) -> None:
+    """Whatever a program appends while it writes, the file becomes a job only once it has its own name."""
+    part = spool.layout.incoming / f"x.json.{suffix}"
+    if part.name.lower().endswith((".json", ".cancel")):
+        return
+    part.write_bytes(GOOD)  # whole already, though its writer has not finished
+    assert adopter.scan().adopted == []
+    part.rename(spool.layout.incoming / "x.json")
+    assert len(adopter.scan().adopted) == 1
+
+
+def test_a_transfer_that_goes_on_is_not_told_of(spool: Spool, adopter: Adopter, drop: Dropper, clock: Clock) -> None:
+    for size in range(1, 6):
+        drop("x.json.part", b"x" * size)
+        adopter.scan()
+        clock.now += QUIET * 0.8
     assert list(spool.layout.rejected.iterdir()) == []
 
 
@@ -512,13 +572,14 @@ def test_an_unreadable_drop_is_recorded_and_tried_again(
 
 ODD_NAMES = [
     b"x" * 245 + b".json",
-    b"x" * 250,
+    b"x" * 250 + b".json",
     b"a\nb.json",
     b"\xff\xfe.json",
-    b"-rf",
+    b"-rf.json",
+    b"X.JSON",
     b"a b;$(c)'\".json",
-    "ä".encode() * 125,
-    b"%s%n",
+    "ä".encode() * 125 + b".json",
+    b"%s%n.Json",
 ]
 
 
@@ -657,7 +718,7 @@ def test_a_removed_drop_zone_is_made_again(spool: Spool, adopter: Adopter, drop:
 def test_nothing_dropped_ever_vanishes(content: bytes, spool: Spool, adopter: Adopter, clock: Clock) -> None:
     """Whatever the bytes: a job was made, or the bytes are in `rejected/` with a reason."""
     before = {path.name for path in spool.layout.rejected.iterdir()}
-    (spool.layout.incoming / "x").write_bytes(content)
+    (spool.layout.incoming / "x.json").write_bytes(content)
     result = adopter.scan()
     if result.waiting:
         clock.now += QUIET
