@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from core import files
+from core import files, rights
 from core.errors import DataDirectoryError
 from core.layout import MARKER, Layout
 
@@ -43,8 +43,9 @@ def prepare(layout: Layout, folders: Sequence[Path], *, create_anyway: bool = Fa
             )
         _mark(data)
     is_marked = _check_format(layout)
-    for folder in folders:
-        folder.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
+    make_folders(layout, folders)
+    for folder in (layout.spool, layout.latent_maps, layout.cache):
+        rights.close_to_others(folder)
     if not is_marked:
         files.replace(layout.marker, _marker_content(), layout.temporary, name="marker")
 
@@ -67,11 +68,38 @@ def _is_missing(path: Path) -> bool:
     return False
 
 
+def make_folders(layout: Layout, folders: Sequence[Path]) -> None:
+    """Make what is missing of a data directory that is there."""
+    for folder in folders:
+        rights.make_folder(folder)
+    rights.make_folder(layout.locks, private=True)
+
+
+def check_access(layout: Layout, folders: Sequence[Path], jobs: Sequence[Path]) -> None:
+    """Raise DataDirectoryError where this process may not use what other programs made."""
+    written = [layout.order, layout.doorbell, layout.job_index, layout.image_index, *layout.locks.iterdir()]
+    fault = rights.first_fault([layout.data, *folders, layout.locks], written, [layout.marker, *jobs])
+    if fault is not None:
+        raise DataDirectoryError(
+            f"{fault} Run the API and the runner as one user, or as users of one group to which {layout.data} belongs: "
+            f"chgrp -R GROUP, chmod -R g+rwX, and chmod g+s for its folders."
+        )
+
+
+def unusable(layout: Layout, error: OSError) -> DataDirectoryError:
+    """What a refused system call means for the operator."""
+    where = error.filename or layout.data
+    return DataDirectoryError(
+        f"CYBERIMAGE_DATA is {str(layout.data)!r}, which cannot be used: {where}: {error.strerror}."
+    )
+
+
 def _make_marked(data: Path) -> None:
     """Make the directory with its sentinel in it, in one step: nobody ever sees it without."""
     data.parent.mkdir(parents=True, exist_ok=True)
     draft = data.with_name(f".{data.name}-{uuid4().hex}")
-    draft.mkdir(mode=files.DIRECTORY_MODE)
+    draft.mkdir(mode=0o700)
+    draft.chmod(0o750)
     try:
         _mark(draft)
         os.rename(draft, data)
@@ -84,7 +112,8 @@ def _make_marked(data: Path) -> None:
 
 def _mark(folder: Path) -> None:
     layout = Layout(folder)
-    layout.temporary.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
+    rights.make_folder(layout.spool)
+    rights.make_folder(layout.temporary)
     with suppress(FileExistsError):  # another program was faster
         files.create(layout.marker, _marker_content(), layout.temporary, name="marker")
 

@@ -18,12 +18,10 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from core import rights
 from core.failpoints import failpoint
 
 logger = logging.getLogger(__name__)
-
-FILE_MODE: Final = 0o640
-DIRECTORY_MODE: Final = 0o750
 
 #: Bytes that a probe of the disk writes: no fewer than a job, and more than an inode could hold.
 _PROBE: Final = 4096
@@ -34,9 +32,21 @@ STORAGE_ERRNOS: Final = frozenset(
 )
 
 
+#: What it answers where our own files and folders are gone or belong to somebody else: a volume that is not mounted,
+#: a program that runs as another user. Elsewhere (a dropped file, weights) the same may concern one file only.
+ACCESS_ERRNOS: Final = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENOTCONN, errno.ESTALE}
+)
+
+
 def is_storage_error(error: OSError) -> bool:
     """Whether `error` says that the storage, not the request, is at fault."""
     return error.errno in STORAGE_ERRNOS
+
+
+def is_out_of_reach(error: OSError) -> bool:
+    """Whether `error`, about a path of ours, says that the data directory is gone or may not be used."""
+    return error.errno in ACCESS_ERRNOS
 
 
 def sync_directory(directory: Path | str) -> None:
@@ -186,10 +196,13 @@ def _draft(content: bytes, temporary: Path, *, name: str, durable: bool) -> Iter
 def _open_draft(temporary: Path) -> tuple[str, int]:
     while True:
         draft = f"{temporary}/{uuid4().hex}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        mode = rights.file_mode(temporary)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
+            status = os.fstat(descriptor)
+            if status.st_nlink:
+                rights.set_mode(descriptor, mode, status)
                 return draft, descriptor
         except BaseException:
             os.close(descriptor)
@@ -258,4 +271,4 @@ def _sweep_draft(draft: Path) -> bool:
 
 def ring(path: Path | str) -> None:
     """Open a file for writing and close it again: an event for whoever watches its directory."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+    os.close(rights.open_for_writing(path))

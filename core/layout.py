@@ -69,8 +69,9 @@ class Layout:
         self._outputs = str(self.outputs)
 
     def folders(self, states: tuple[str, ...]) -> list[Path]:
-        """The folders that the programs make at their start; those of the `states` come first."""
-        return [*(self.spool / name for name in (*states, *_FOLDERS)), self.outputs]
+        """The folders that the programs make at their start, those that hold others first."""
+        inner = [self.spool / name for name in (*states, *_FOLDERS)]
+        return [self.spool, *inner, self.outputs, self.latent_maps, self.cache, self.compiled]
 
     # --- Jobs ---------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from core import files
+from core import rights
 
 
 class ExclusiveLock:
@@ -25,7 +25,9 @@ class ExclusiveLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = -1
-        self._lock = FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False, on_acquired=self._remember)
+        self._lock = FileLock(
+            path, mode=_mode(path), thread_local=False, fallback_to_soft=False, on_acquired=self._remember
+        )
 
     def _remember(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -59,6 +61,14 @@ class ExclusiveLock:
         self._lock.release(force=True)
 
 
+def _mode(path: Path) -> int:
+    """Whoever may take a lock must be able to open its file, and nobody else need be."""
+    try:
+        return 0o660 if rights.is_shared(path.parent) else 0o600
+    except FileNotFoundError:  # said when the lock is taken
+        return 0o600
+
+
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock at `path`.
 
@@ -82,7 +92,7 @@ def is_locked(path: Path) -> bool:
 @contextmanager
 def locked_counter(path: Path) -> Iterator[int]:
     """Hold a descriptor of a small file under an exclusive flock: a counter that all processes share."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.FILE_MODE)
+    descriptor = rights.open_for_writing(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor

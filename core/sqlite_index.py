@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 from uuid import uuid4
 
-from core import files
+from core import rights
 from core.errors import IndexUnavailable
 from core.sqlite_connections import BUSY_SECONDS, LOG_LIMIT, Connection, Connections, Identity, identity_of
 
@@ -198,7 +198,7 @@ def _build(draft: Path, version: int, build: Callable[[sqlite3.Connection], None
         connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
-    draft.chmod(files.FILE_MODE)
+    draft.chmod(rights.file_mode(draft.parent))
     _sync_file(draft)
 
 

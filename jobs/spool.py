@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -26,6 +26,7 @@ from jobs.errors import DuplicateJob, JobBusy
 from jobs.ids import OrderClock, timestamp
 from jobs.job_format import encode_over
 from jobs.latest_order import latest_order
+from jobs.observer import Observer
 from jobs.schema import Job, JobError, Progress, State, encode
 from jobs.spool_reader import SpoolReader
 from jobs.tombstones import Tombstones
@@ -36,29 +37,13 @@ from jobs.tombstones import Tombstones
 LOCK_SECONDS: Final = {"http": 2.0, "file": 0.05}
 
 
-class Observer(Protocol):
-    """Told of every change; the derived index listens here. Must not raise."""
-
-    def job_changed(self, job: Job, state: State) -> None:
-        """`job` is now in `state`, durably."""
-
-    def job_moving(self, job: Job, state: State) -> None:
-        """`job`, whose lock is held, is about to move to `state`.
-
-        So whoever sees the job's file in its new place finds everybody told already.
-        """
-
-    def job_moved(self, job: Job, state: State) -> None:
-        """The move is done, durably."""
-
-
 @contextmanager
 def _storage_errors() -> Iterator[None]:
     """Raise StorageUnavailable where the disk refuses to store a job."""
     try:
         yield
     except OSError as error:
-        if not files.is_storage_error(error):
+        if not files.is_storage_error(error) and not files.is_out_of_reach(error):
             raise
         raise StorageUnavailable(f"The job was not accepted: {error.strerror}.") from error
 
@@ -85,12 +70,21 @@ class Spool(SpoolReader):
     # --- The data directory -------------------------------------------------------------------
 
     def prepare(self, *, create_anyway: bool = False) -> None:
-        """Make the directories that are missing; raises DataDirectoryError (see `data_directory.prepare`)."""
+        """Make the directories that are missing, and check that all can be used.
+
+        Raises DataDirectoryError: see `data_directory.prepare`.
+        """
         folders = self.layout.folders(tuple(State))
-        data_directory.prepare(self.layout, folders, create_anyway=create_anyway)
-        one_file_system.check(self.layout, folders)
-        self.layout.locks.mkdir(mode=0o700, exist_ok=True)
-        self._restore_clock()
+        try:
+            data_directory.prepare(self.layout, folders, create_anyway=create_anyway)
+            one_file_system.check(self.layout, folders)
+            living = [
+                self.path(state, job_id) for state in (State.PENDING, State.PROCESSING) for job_id in self.ids(state)
+            ]
+            data_directory.check_access(self.layout, folders, living)
+            self._restore_clock()
+        except OSError as error:
+            raise data_directory.unusable(self.layout, error) from error
 
     def _restore_clock(self) -> None:
         """Make new orders sort after all that are known: a power cut may have set the unsynced counter back."""

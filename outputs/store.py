@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from core import files
+from core import files, rights
 from core.failpoints import failpoint
 from core.layout import Layout
 from jobs import ids
@@ -259,7 +259,7 @@ class ImageStore:
         if folder.is_dir():
             return
         for directory in reversed([folder, *folder.parents[:2]]):
-            directory.mkdir(mode=files.DIRECTORY_MODE, exist_ok=True, parents=True)
+            rights.make_folder(directory)
             files.sync_directory(directory.parent)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from falcon import HTTPError, Request, Response
 
 from core.errors import IndexUnavailable, InvalidRequest, StorageUnavailable
-from core.files import is_storage_error
+from core.files import is_out_of_reach, is_storage_error
 from core.layout import Layout
 from http_api.server.blocking import TooBusy
 from jobs.errors import CorruptJob, DuplicateJob, JobBusy, JobNotFound, NewerJob, QueueFull
@@ -149,11 +149,16 @@ def _id_busy(req: Request, resp: Response, error: Exception, params: dict[str, A
 
 
 def _storage(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:
-    if isinstance(error, OSError) and not is_storage_error(error):
+    if isinstance(error, OSError) and not _is_of_the_storage(error):
         _unforeseen(req, resp, error, params)
         return
     message = str(error) if isinstance(error, StorageUnavailable) else "The storage does not work; nothing was stored."
     _unavailable(req, resp, message, f"The storage failed: {error}", params)
+
+
+def _is_of_the_storage(error: OSError) -> bool:
+    """Whether it concerns every request. Where our folders are all there, a file that is not is a fault of ours."""
+    return is_storage_error(error) or (is_out_of_reach(error) and not isinstance(error, FileNotFoundError))
 
 
 def _unavailable(req: Request, resp: Response, message: str, cause: str, params: dict[str, Any]) -> None:

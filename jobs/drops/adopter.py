@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from core import files, strict_json
+from core import files, rights, strict_json
 from core.errors import InvalidRequest, StorageUnavailable
 from core.failpoints import failpoint
 from jobs.drops.notes import Notes
@@ -93,7 +93,7 @@ class Adopter:
             drops = list_drops(self._spool.layout.incoming)
         except FileNotFoundError:
             logger.warning("%s was removed; it is made again.", self._spool.layout.incoming)
-            self._spool.layout.incoming.mkdir(mode=files.DIRECTORY_MODE, exist_ok=True)
+            rights.make_folder(self._spool.layout.incoming)
             drops = []
         names = {drop.name for drop in drops}
         for memory in (self._growing, self._postponed, self._strangers):

@@ -70,6 +70,19 @@ def test_reset_touches_dead_jobs_only(client: TestClient, submit: Submit, begin:
     alive.abandon()
 
 
+@pytest.mark.parametrize("fault", [PermissionError(13, "Permission denied", "/secret"), OSError(116, "Stale handle")])
+def test_a_data_directory_that_may_not_be_used_is_a_fault_of_the_storage(
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch, fault: OSError
+) -> None:
+    def refuse(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("core.files.read", refuse)
+    answer = client.simulate_get("/api/status/castle")
+    assert (answer.status_code, answer.json["error_type"]) == (503, "storage")
+    assert "secret" not in answer.text
+
+
 def test_reset_recovers_what_lies_beside_unreadable_jobs(
     client: TestClient, submit: Submit, begin: Begin, services: Services
 ) -> None:
