@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ from uuid import uuid4
 from core import files, rights
 from core.errors import DataDirectoryError
 from core.layout import MARKER, Layout
+
+logger = logging.getLogger(__name__)
 
 #: The version of everything below the data directory. It grows when an older program could no longer work with what
 #: this one writes. Directories made before there was a version are of the first one.
@@ -73,6 +76,21 @@ def make_folders(layout: Layout, folders: Sequence[Path]) -> None:
     for folder in folders:
         rights.make_folder(folder)
     rights.make_folder(layout.locks, private=True)
+
+
+def restore(layout: Layout, folders: Sequence[Path]) -> None:
+    """Make what somebody removed while the programs run; raises DataDirectoryError where all is gone.
+
+    Without its mark the directory is most likely a volume that is not mounted now, on which nothing must be made.
+    """
+    if not layout.marker.exists():
+        raise DataDirectoryError(f"{layout.data} is gone, or its volume is not mounted: it holds no {MARKER} file.")
+    missing = [folder for folder in (*folders, layout.locks) if not folder.is_dir()]
+    if missing:
+        logger.warning(
+            "Folders of the data directory were removed and are made again: %s", ", ".join(map(str, missing))
+        )
+        make_folders(layout, folders)
 
 
 def check_access(layout: Layout, folders: Sequence[Path], jobs: Sequence[Path]) -> None:

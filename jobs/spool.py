@@ -86,6 +86,10 @@ class Spool(SpoolReader):
         except OSError as error:
             raise data_directory.unusable(self.layout, error) from error
 
+    def restore(self) -> None:
+        """Make folders again that were removed; costs a few `stat` calls. Raises DataDirectoryError, OSError."""
+        data_directory.restore(self.layout, self.layout.folders(tuple(State)))
+
     def _restore_clock(self) -> None:
         """Make new orders sort after all that are known: a power cut may have set the unsynced counter back."""
         latest = latest_order([self.layout.state(state) for state in State], self.clock)

@@ -62,7 +62,7 @@ def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
                 return EX_TEMPFAIL
         _sweep(data)
         with Housekeeping(data):
-            refusal = _supervise(settings, catalog, data.spool, worker_command)
+            refusal = _supervise(settings, catalog, data.spool, worker_command, locks)
     finally:
         for lock in locks:
             lock.release()
@@ -88,7 +88,9 @@ def _sweep(data: Data) -> None:
         logger.info("Leftovers of crashed writers were removed.", extra={"files": removed})
 
 
-def _supervise(settings: Settings, catalog: Catalog, spool: Spool, worker_command: Sequence[str]) -> str | None:
+def _supervise(
+    settings: Settings, catalog: Catalog, spool: Spool, worker_command: Sequence[str], locks: Sequence[ExclusiveLock]
+) -> str | None:
     wake = WakePipe()
     requests = _listen_for_signals(wake)
     validator = RequestValidator(catalog, settings.prompt_limit)
@@ -96,7 +98,7 @@ def _supervise(settings: Settings, catalog: Catalog, spool: Spool, worker_comman
     selector = selectors.DefaultSelector()
     slots, strays = make_slots(settings, spool.layout, selector, worker_command)
     board = StatusBoard(spool.layout, catalog, slots, strays)
-    source = JobSource(settings, spool, adopter)
+    source = JobSource(settings, spool, adopter, locks)
     return Supervisor(slots, source, board, strays, wake, selector, lambda: len(requests)).run()
 
 

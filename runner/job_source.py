@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Collection
 
+from core.errors import DataDirectoryError
+from core.locks import ExclusiveLock
 from core.settings import Settings
 from jobs.claims import recover
 from jobs.drops.adopter import Adopter
@@ -20,13 +22,19 @@ logger = logging.getLogger(__name__)
 class JobSource:
     """The spool as the supervisor sees it."""
 
-    def __init__(self, settings: Settings, spool: Spool, adopter: Adopter) -> None:
+    def __init__(
+        self, settings: Settings, spool: Spool, adopter: Adopter, locks: Collection[ExclusiveLock] = ()
+    ) -> None:
         self.spool = spool
         self._settings = settings
         self._adopter = adopter
+        #: The locks that say that this runner lives.
+        self._locks = locks
         self._queue = PendingQueue(spool)
         #: Readable when there is something to poll; None where file events are switched off.
         self.watcher = Watcher([spool.layout.bell, spool.layout.incoming]) if settings.watch else None
+        #: Whether the last scan failed, since the data directory is gone or refuses to be read.
+        self.is_lost = False
         #: Jobs whose recovery the disk refused.
         self._unrecovered: set[str] = set()
         self._scan_at = 0.0
@@ -45,17 +53,42 @@ class JobSource:
             self._adopt_at = 0.0
 
     def scan_if_due(self) -> None:
-        """Look at everything every `scan_seconds`, and at the drops when an event came."""
+        """Look at everything every `scan_seconds`, and at the drops when an event came.
+
+        Raises DataDirectoryError, OSError where the data directory cannot be used: see `lost`.
+        """
         now = time.monotonic()
         if now >= self._scan_at:
             self._scan_at = now + self._settings.scan_seconds
             self._adopt_at = now
             self._is_dirty = True
+            self.spool.restore()
+            self._keep_locks()
             if self.watcher is not None:
                 self.watcher.check()
             self._recover_all()
+            self._found()
         if now >= self._adopt_at:
             self._adopt()
+
+    def _keep_locks(self) -> None:
+        """Take the locks again that went with a data directory that somebody removed and made again."""
+        for lock in self._locks:
+            if not lock.is_intact():
+                lock.release()
+                if not lock.acquire():
+                    raise DataDirectoryError(f"Another runner works here by now: it holds {lock.path}.")
+
+    def lost(self, error: Exception) -> None:
+        """The data directory cannot be used now; said once. The scans go on, and find out when it is back."""
+        if not self.is_lost:
+            logger.error("No job is begun while the data directory cannot be used: %s", error)
+        self.is_lost = self._is_dirty = True
+
+    def _found(self) -> None:
+        if self.is_lost:
+            logger.info("The data directory can be used again; work goes on.")
+        self.is_lost = False
 
     def seconds_to_scan(self) -> float:
         """Until `scan_if_due` has something to do."""
@@ -92,7 +125,10 @@ class JobSource:
 
     def job_left(self, job_id: str) -> None:
         """The worker is done with a job, which may have gone back to `pending`."""
-        self._is_dirty = self._is_dirty or self.spool.holds(State.PENDING, job_id)
+        try:
+            self._is_dirty = self._is_dirty or self.spool.holds(State.PENDING, job_id)
+        except OSError:  # the next scan says what is wrong
+            self._is_dirty = True
 
     def recover(self, job_id: str, error: JobError) -> None:
         """Bring on a job whose worker died, and say in it why."""

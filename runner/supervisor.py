@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from core.errors import DataDirectoryError
 from jobs.pending import PendingJob
 from jobs.schema import JobError
 from runner.job_source import JobSource
@@ -33,6 +34,7 @@ _HELD_BACK_LOOK: Final = 0.25
 _LEAVE_BEHIND_SECONDS: Final = 10.0
 #: How often it is looked at the end whether killed workers are gone, in seconds.
 _KILLED_LOOK: Final = 0.01
+_LOST: Final = "The data directory is gone or cannot be used: no job is begun until it is back."
 _FULL: Final = "The disk is nearly full: no job is begun until there is room again."
 
 
@@ -90,12 +92,13 @@ class Supervisor:
         self._wake.drain()
         self._source.poll()
         self._poll_slots()
-        self._source.scan_if_due()
+        self._use_data(self._source.scan_if_due)
         self._strays.check()
         if self._must_end():
             self._end_slots()
-        else:
-            self._dispatch()
+        elif not self._source.is_lost:
+            self._use_data(self._dispatch)
+        self._show_whether_data_is_lost()
         for slot in self._slots:
             if not self._next_jobs:
                 slot.let_go_if_idle()
@@ -120,6 +123,21 @@ class Supervisor:
         due += [slot.seconds_until_due() for slot in self._slots]
         due.append(max(0.0, self._leave_at - time.monotonic()) if self._must_end() else self._seconds_to_dispatch())
         return min(due)
+
+    # --- The data directory -------------------------------------------------------------------
+
+    def _use_data(self, step: Callable[[], None]) -> None:
+        """Do what needs the data directory; a volume may be unmounted, removed or shut down at any time."""
+        try:
+            step()
+        except (OSError, DataDirectoryError) as error:
+            self._source.lost(error)
+
+    def _show_whether_data_is_lost(self) -> None:
+        if self._source.is_lost:
+            self._pause = _LOST
+        elif self._pause == _LOST:
+            self._pause = None
 
     # --- Work ---------------------------------------------------------------------------------
 

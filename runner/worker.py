@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from core import log
-from core.files import is_storage_error
+from core.files import is_out_of_reach, is_storage_error
 from core.layout import Layout
 from core.locks import ExclusiveLock
 from core.private_paths import without_paths
@@ -23,7 +23,7 @@ from core.settings import Settings
 from engine.contract import DeviceFault, DeviceUnavailable, Engine, ModelUnavailable, OutOfMemory, TooLarge
 from jobs.catalog import Catalog
 from jobs.claims import Claim, claim, retry_or_fail
-from jobs.errors import CorruptJob, LostClaim, UnknownModel
+from jobs.errors import LostClaim, UnknownModel
 from jobs.schema import Job, JobError
 from jobs.spool import Spool
 from runner.job_run import CancelRequested, JobRun, StopRequested, WorkerContext, fallback_level_of
@@ -68,8 +68,8 @@ class Worker:
         """Claim a job and work on it; returns what became of it, and why the worker must leave, if it must."""
         try:
             held = claim(self._spool, job_id)
-        except CorruptJob as error:
-            logger.error("A job cannot be read: %s", error)
+        except OSError as error:
+            logger.error("A job cannot be claimed now: %s", error)
             return "not_claimed", None
         if held is None:
             return "not_claimed", None
@@ -106,12 +106,16 @@ class Worker:
 
     def _classify_failure(self, held: Claim, error: Exception) -> tuple[str, JobError]:
         """What kind of failure this is, and how to say it; keeps no reference to the error."""
-        if isinstance(error, OSError) and is_storage_error(error):
+        if isinstance(error, OSError) and self._is_of_the_disk(error):
             return "storage", JobError(type="storage", message=f"The disk refused a write: {error.strerror}.")
         logger.error("A job failed.", extra=held.job.log_context(), exc_info=error)
         settings = self._context.settings
         folders = (settings.data, settings.models, settings.catalog.parent)
         return describe(error, held.job, self._context.engine.device_name, folders)
+
+    def _is_of_the_disk(self, error: OSError) -> bool:
+        """Whether an error concerns every job: a disk that refuses writes, or a data directory that is gone."""
+        return is_storage_error(error) or (is_out_of_reach(error) and not self._spool.layout.marker.exists())
 
     def _handle_failure(self, held: Claim, kind: str, error: JobError) -> tuple[Outcome, Exiting | None]:
         """End an attempt that failed, in the way that its kind of failure asks for."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from core import files, rights, strict_json
+from core import files, strict_json
 from core.errors import InvalidRequest, StorageUnavailable
 from core.failpoints import failpoint
 from jobs.drops.notes import Notes
@@ -74,7 +74,10 @@ class Adopter:
         self._full = False
 
     def scan(self) -> AdoptionResult:
-        """Look at every drop once, the oldest first. Raises OSError only if `incoming/` cannot be listed."""
+        """Look at every drop once, the oldest first.
+
+        Raises OSError only if `incoming/` cannot be listed, and DataDirectoryError if that is since all is gone.
+        """
         result = AdoptionResult()
         drops = self._list()
         deadline = self._monotonic() + self._budget_seconds
@@ -92,8 +95,7 @@ class Adopter:
         try:
             drops = list_drops(self._spool.layout.incoming)
         except FileNotFoundError:
-            logger.warning("%s was removed; it is made again.", self._spool.layout.incoming)
-            rights.make_folder(self._spool.layout.incoming)
+            self._spool.restore()
             drops = []
         names = {drop.name for drop in drops}
         for memory in (self._growing, self._postponed, self._strangers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,60 @@ def test_odd_files_in_its_folders_hinder_no_runner(bare_harness: RunnerHarness) 
     )
     assert sorted(spool.ids(State.PENDING)) == ["pending-newer"]
     assert sorted(spool.ids(State.PROCESSING)) == ["processing-newer"]
+
+
+LOST = "No job is begun while the data directory cannot be used"
+FOUND = "The data directory can be used again"
+
+
+@pytest.mark.parametrize("way", ["removed", "unmounted", "without its mark"])
+def test_a_runner_waits_while_its_data_directory_is_gone(bare_harness: RunnerHarness, way: str) -> None:
+    data, away = bare_harness.data, bare_harness.folder / "away"
+    with start(bare_harness) as runner:
+        bare_harness.wait_for(bare_harness.submit())
+        if way == "without its mark":
+            bare_harness.spool.layout.marker.rename(away)
+        else:
+            data.rename(away)
+        if way == "unmounted":
+            data.mkdir()
+        wait_until(lambda: LOST in runner.output(), about="the runner to notice")
+        time.sleep(1)  # several scans
+        assert runner.output().count(LOST) == 1
+        if way == "without its mark":
+            bare_harness.wait_for_status(lambda status: "gone" in (status.message or ""), "the pause to be shown")
+            away.rename(bare_harness.spool.layout.marker)
+        else:
+            assert not data.exists() or list(data.iterdir()) == []
+            if way == "unmounted":
+                data.rmdir()
+            away.rename(data)
+        assert bare_harness.wait_for(bare_harness.submit()).outcome == "completed"
+        assert FOUND in runner.output()
+        assert "Traceback" not in runner.output()
+
+
+def test_a_runner_goes_on_in_a_data_directory_that_was_made_again(bare_harness: RunnerHarness) -> None:
+    with start(bare_harness) as runner:
+        bare_harness.wait_for(bare_harness.submit())
+        bare_harness.data.rename(bare_harness.folder / "away")
+        shutil.rmtree(bare_harness.folder / "away", ignore_errors=True)
+        wait_until(lambda: LOST in runner.output(), about="the runner to notice")
+        bare_harness.spool.prepare()  # as an API that is started again
+        assert bare_harness.wait_for(bare_harness.submit()).outcome == "completed"
+        living = [found.device for found in runner_status.read_living(bare_harness.spool.layout)]
+        assert living == ["cpu"]
+        assert "Traceback" not in runner.output()
+
+
+@pytest.mark.parametrize("folder", ["completed", "processing", "incoming", "tmp", "locks", "progress", "bell"])
+def test_a_folder_that_was_removed_is_made_again(bare_harness: RunnerHarness, folder: str) -> None:
+    with start(bare_harness) as runner:
+        bare_harness.wait_for(bare_harness.submit())
+        shutil.rmtree(bare_harness.spool.layout.spool / folder)
+        wait_until((bare_harness.spool.layout.spool / folder).is_dir, about="the folder to be made again")
+        assert bare_harness.wait_for(bare_harness.submit()).outcome == "completed"
+        assert "Traceback" not in runner.output()
 
 
 def test_a_worker_without_progress_is_killed_and_the_job_tried_again(bare_harness: RunnerHarness) -> None:

@@ -56,7 +56,7 @@ def test_garbage_keeps_no_other_job_from_going_on_and_is_kept(processing: list[b
     assert recover_all(spool, max_attempts=3) == 2
     queue = PendingQueue(spool)
     queue.refresh()
-    assert list(iter(queue.pop, None)) == ["a", "z"]
+    assert [job.id for job in iter(queue.pop, None)] == ["a", "z"]
     for number, (state, content) in enumerate(everything):
         kept = spool.layout.corrupt / f"m{number}.json"
         assert kept.read_bytes() == content
@@ -93,7 +93,7 @@ def test_what_is_no_file_is_set_aside(spool: Spool, new_job: NewJob, state: Stat
     assert recover_all(spool, max_attempts=3) == 1
     queue = PendingQueue(spool)
     queue.refresh()
-    assert list(iter(queue.pop, None)) == ["good"]
+    assert [job.id for job in iter(queue.pop, None)] == ["good"]
     assert os.path.lexists(spool.layout.corrupt / "odd.json")
     assert not os.path.lexists(odd)
 
@@ -104,7 +104,7 @@ def test_a_copy_of_a_job_under_another_name_is_no_job(spool: Spool, new_job: New
     spool.path(State.PENDING, "copy").write_bytes(encode(job))
     queue = PendingQueue(spool)
     queue.refresh()
-    assert list(iter(queue.pop, None)) == ["castle"]
+    assert [job.id for job in iter(queue.pop, None)] == ["castle"]
     assert claim(spool, "copy") is None
     assert spool.find("castle") == (State.PENDING, job)
 

@@ -480,7 +480,7 @@ def test_hidden_files_are_never_touched_and_never_told_of(
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(suffix=st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=20))
+@given(suffix=st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20))
 def test_half_a_transfer_under_any_other_name_becomes_no_job(suffix: str, spool: Spool, adopter: Adopter) -> None:
     """Whatever a program appends while it writes, the file becomes a job only once it has its own name."""
     part = spool.layout.incoming / f"x.json.{suffix}"

@@ -13,7 +13,7 @@ import pytest
 from core import failpoints
 from core.failpoints import arm, passed
 from core.layout import Layout
-from jobs.claims import claim, recover
+from jobs.claims import Claim, claim, recover
 from jobs.index.job_index import JobIndex
 from jobs.schema import Job, JobError, State
 from jobs.spool import Spool
@@ -128,7 +128,7 @@ def test_the_index_is_right_at_every_rename(data: Data, new_job: NewJob, monkeyp
     for job in jobs:
         data.spool.submit(job)
     monkeypatch.setattr("core.files.os.rename", checked)
-    ends = [
+    ends: list[Callable[[Claim], None]] = [
         lambda held: held.complete(),
         lambda held: held.fail(JobError(type="x", message="y")),
         lambda held: held.cancel(),

@@ -106,7 +106,7 @@ def test_a_job_of_a_newer_schema_stays_where_it_is(
     queue = PendingQueue(spool)
     for _ in range(3):
         queue.refresh()
-    assert list(iter(queue.pop, None)) == [other.id]
+    assert [job.id for job in iter(queue.pop, None)] == [other.id]
     assert spool.path(state, newer.id).read_bytes() == content
     assert len([record for record in caplog.records if newer.id in record.getMessage()]) <= 1
 
