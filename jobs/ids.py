@@ -1,13 +1,15 @@
 """Ids: which names are legal, and the order of acceptance that they carry.
 
 Every job has an *order*, a UUID in the version-7 layout (RFC 9562): 48 bits of milliseconds, 12 bits
-of sub-millisecond, 62 random bits. Sorted orders are the order of acceptance, over all processes and
-across clock steps. A job that came over HTTP uses its order as its id; a dropped file may bring an id
-of its own. Image ids are built from the order, so the path of an image follows from its id alone.
+of sub-millisecond, 62 random bits. Sorted orders are the order of acceptance, over all processes, as long as
+the clock is not set back by more than SKEW_SECONDS. A job that came over HTTP uses its order as its id; a
+dropped file may bring an id of its own. Image ids are built from the order, so the path of an image, which is
+its date, follows from its id alone.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
@@ -21,6 +23,11 @@ from uuid import UUID, uuid5
 
 from core.locks import locked_counter
 
+logger = logging.getLogger(__name__)
+
+#: How far ahead of the clock orders may run, in seconds: so small steps back of the clock keep them growing. After a
+#: larger one the date is more important than the order: new orders begin again from the clock.
+SKEW_SECONDS: Final = 60.0
 JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 ORDER: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 IMAGE_ID: Final = re.compile(r"img_[0-9a-f]{32}_[1-8]", re.ASCII)
@@ -29,8 +36,7 @@ _DROP_NAMESPACE: Final = UUID("5d0c7d3e-6a0f-4b7e-9d52-1f6f3c0a8b11")
 _TICKS_PER_MILLISECOND: Final = 4096
 _MILLISECONDS_PER_DAY: Final = 86_400_000
 _FIRST_DAY: Final = date(1970, 1, 1).toordinal()
-#: The year 9999, the last that dates know.
-_END_OF_TIME: Final = 253_370_764_800_000 * _TICKS_PER_MILLISECOND
+_TICKS_PER_SECOND: Final = 1000 * _TICKS_PER_MILLISECOND
 
 
 def is_job_id(text: str) -> bool:
@@ -49,10 +55,11 @@ def is_order(text: str) -> bool:
 
 
 class OrderClock:
-    """Issues orders that only ever grow, across processes, restarts and steps of the clock.
+    """Issues orders that grow, across processes, restarts and small steps of the clock.
 
-    The last tick issued (1/4096 ms since the epoch) is kept in a small file under a lock. `now`
-    returns nanoseconds since the epoch.
+    The last tick issued (1/4096 ms since the epoch) is kept in a small file under a lock. A counter that is
+    ahead of the clock by more than SKEW_SECONDS is not followed: the clock was wrong once, or the file is
+    damaged. `now` returns nanoseconds since the epoch.
     """
 
     def __init__(self, path: Path, now: Callable[[], int] = time.time_ns) -> None:
@@ -62,27 +69,41 @@ class OrderClock:
     def issue(self) -> str:
         """The next order."""
         with locked_counter(self._path) as descriptor:
-            last = _last_tick(descriptor)
-            tick = max(self._now() * _TICKS_PER_MILLISECOND // 1_000_000, last + 1)
+            tick = max(self._tick(), self._last_tick(descriptor) + 1)
             os.pwrite(descriptor, tick.to_bytes(8, "big"), 0)
         return _order_from_tick(tick)
 
+    def _tick(self, seconds: float = 0.0) -> int:
+        """The present, or `seconds` later."""
+        return (self._now() + int(seconds * 1e9)) * _TICKS_PER_MILLISECOND // 1_000_000
+
+    def _last_tick(self, descriptor: int) -> int:
+        """The counter; 0 where it is too far ahead to be followed."""
+        tick = int.from_bytes(os.pread(descriptor, 8, 0), "big")
+        if tick <= self._tick(SKEW_SECONDS):
+            return tick
+        logger.warning(
+            "The last order is %d s ahead of the clock, which was set back, or wrong before: orders begin again from "
+            "the present.",
+            (tick - self._tick()) // _TICKS_PER_SECOND,
+        )
+        return 0
+
     def bound(self, seconds: float = 0.0) -> str:
         """An order as one issued `seconds` from now would be; to compare with, never issued."""
-        return _order_from_tick((self._now() + int(seconds * 1e9)) * _TICKS_PER_MILLISECOND // 1_000_000)
+        return _order_from_tick(self._tick(seconds))
 
     def never_before(self, order: str) -> None:
         """Make later orders sort after `order`; called at start, since the counter is not synced."""
         floor = _tick_of(order)
         with locked_counter(self._path) as descriptor:
-            if _last_tick(descriptor) < floor:
+            if self._last_tick(descriptor) < floor:
                 os.pwrite(descriptor, floor.to_bytes(8, "big"), 0)
 
 
-def _last_tick(descriptor: int) -> int:
-    """The counter; 0 where a power cut left something that no clock can have said."""
-    tick = int.from_bytes(os.pread(descriptor, 8, 0), "big")
-    return tick if tick < _END_OF_TIME else 0
+def order_at(seconds: float) -> str:
+    """An order as one issued at this time (seconds since the epoch) would be; to compare with, never issued."""
+    return _order_from_tick(int(seconds * _TICKS_PER_SECOND))
 
 
 def _order_from_tick(tick: int) -> str:

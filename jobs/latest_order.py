@@ -3,7 +3,7 @@
 The id of most jobs is their order, so that their names tell it without a file being read. But a dropped file
 may bring any id, also one that looks like an order of another century. Up to the present that does no harm:
 later orders sort after the present anyway. A name that is ahead of the clock decides nothing; the order in its
-file does, up to a minute ahead.
+file does, as far ahead as orders are followed (SKEW_SECONDS).
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from core import files
-from jobs.ids import OrderClock, is_order
+from jobs.ids import SKEW_SECONDS, OrderClock, is_order
 
 logger = logging.getLogger(__name__)
 
-#: How far ahead of the clock an order is followed, in seconds. After a clock that was wrong by more than this and
-#: lost its counter, new jobs sort before those that it dated ahead, rather than being dated ahead for years, too.
-SKEW_SECONDS: Final = 60.0
 #: So many files are read at most: a start must not take minutes because somebody chose a million odd ids.
 MOST_READ: Final = 1000
 

@@ -6,14 +6,19 @@ import heapq
 import logging
 import time
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from jobs.claims import set_aside
 from jobs.errors import CorruptJob, NewerJob
+from jobs.ids import SKEW_SECONDS, order_at
 from jobs.schema import Job, State
 from jobs.spool import Spool
 
 logger = logging.getLogger(__name__)
+
+
+#: Sorts before every order.
+_AHEAD: Final = "!"
 
 
 class PendingJob(NamedTuple):
@@ -29,6 +34,10 @@ class PendingQueue:
     The heap may name jobs that are gone; the claim finds out. A job that is new to the directory is
     read once, for its order, its model and the time before which it must wait. `now` is in seconds since the epoch.
     It may step: a wait is turned into seconds of `monotonic` when the job is read, and cut to `longest_wait`.
+
+    A job with an order that is further ahead of the clock than orders may be was accepted while the clock was wrong, or
+    before it was set back. All that is certain of it is that it was accepted before now. So such jobs come first, by
+    their orders: nobody waits for years.
     """
 
     def __init__(
@@ -44,6 +53,8 @@ class PendingQueue:
         self._monotonic = monotonic
         self._longest_wait = longest_wait
         self._heaps: dict[str, list[tuple[str, str]]] = {}
+        #: Orders after this one are ahead of the clock; as of the last refresh.
+        self._limit = ""
         self._waiting: list[tuple[float, str, str, str]] = []
         #: The orders of the jobs that were taken before older ones.
         self._overtakers: list[str] = []
@@ -54,6 +65,7 @@ class PendingQueue:
 
     def refresh(self) -> None:
         """Take in what is new in `pending/`, and forget what is gone."""
+        self._follow_clock()
         present = set(self._spool.ids(State.PENDING))
         for job_id in present - self._known:
             self._add(job_id)
@@ -128,7 +140,19 @@ class PendingQueue:
             self._ready(job.model_id, job.order, job.id)
 
     def _ready(self, model: str, order: str, job_id: str) -> None:
-        heapq.heappush(self._heaps.setdefault(model, []), (order, job_id))
+        heapq.heappush(self._heaps.setdefault(model, []), (self._rank(order), job_id))
+
+    def _rank(self, order: str) -> str:
+        """What sorts jobs: their orders, those first that are ahead of the clock."""
+        return order if order <= self._limit else f"{_AHEAD}{order}"
+
+    def _follow_clock(self) -> None:
+        """Take in what time it is; where the clock was set back, the jobs are ranked again."""
+        before, self._limit = self._limit, order_at(self._now() + SKEW_SECONDS)
+        if self._limit < before:
+            for model, heap in self._heaps.items():
+                self._heaps[model] = sorted((self._rank(rank.removeprefix(_AHEAD)), job_id) for rank, job_id in heap)
+            self._overtakers.clear()
 
     def _rebuild(self, present: set[str]) -> None:
         for model, heap in self._heaps.items():

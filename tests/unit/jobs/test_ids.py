@@ -1,16 +1,19 @@
-"""Orders only grow: over processes, over restarts, over steps of the clock."""
+"""Orders grow, over processes, restarts and small steps of the clock; their date is right after any step."""
 
 from __future__ import annotations
 
 import multiprocessing
+import time
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from jobs import ids
-from jobs.ids import OrderClock
+from jobs.ids import SKEW_SECONDS, OrderClock
 
 
 def _issue(path: Path, count: int) -> list[str]:
@@ -26,17 +29,60 @@ def test_orders_of_several_processes_are_distinct_and_each_grows(tmp_path: Path)
     assert len({order[:18] for order in issued}) == 1500, "no two share a tick"
 
 
-@settings(deadline=None, max_examples=60)
-@given(steps=st.lists(st.integers(-(400 * 86_400 * 10**9), 400 * 86_400 * 10**9), max_size=20))
-def test_orders_grow_whatever_the_clock_does(steps: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = tmp_path_factory.mktemp("clock") / "order"
-    now = 1_800_000_000 * 10**9
-    orders = []
+SECOND = 10**9
+#: Steps of the clock in nanoseconds: small ones, and any.
+SMALL = st.integers(-20 * SECOND, 20 * SECOND)
+ANY = st.integers(-(400 * 86_400 * SECOND), 400 * 86_400 * SECOND)
+
+
+def _orders_over(path: Path, steps: list[int]) -> list[tuple[int, str]]:
+    """What a clock that steps says, and the order issued then."""
+    now, found = 1_800_000_000 * SECOND, []
     for step in steps:
         now += step
-        orders.append(OrderClock(path, now=lambda: now).issue())  # noqa: B023 - called at once
+        found.append((now, OrderClock(path, now=partial(int, now)).issue()))
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(steps=st.lists(SMALL, max_size=20))
+def test_orders_grow_while_the_clock_is_nearly_right(
+    steps: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As long as it never stands more than the skew behind what it has said."""
+    found = _orders_over(tmp_path_factory.mktemp("clock") / "order", steps)
+    latest = 0
+    for now, _ in found:
+        assume(latest - now < SKEW_SECONDS * SECOND)
+        latest = max(latest, now)
+    orders = [order for _, order in found]
     assert orders == sorted(orders)
     assert len(set(orders)) == len(orders)
+
+
+@settings(deadline=None, max_examples=60)
+@given(steps=st.lists(st.one_of(SMALL, ANY), max_size=20))
+def test_orders_have_todays_date_whatever_the_clock_has_done(
+    steps: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    found = _orders_over(tmp_path_factory.mktemp("clock") / "order", steps)
+    for now, order in found:
+        ahead = ids.accepted_at(order).timestamp() - now / SECOND
+        assert -0.002 <= ahead <= SKEW_SECONDS + 0.002
+    assert len({order for _, order in found}) == len(found)
+
+
+@pytest.mark.parametrize("year", [2031, 2150, 9998])
+def test_a_counter_of_another_century_is_told_of_and_left(
+    year: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "order"
+    ahead = int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000) * 4096
+    path.write_bytes(ahead.to_bytes(8, "big"))
+    orders = [OrderClock(path).issue() for _ in range(3)]
+    assert orders == sorted(orders)
+    assert abs(ids.accepted_at(orders[0]).timestamp() - time.time()) < 5
+    assert sum("ahead of the clock" in message for message in caplog.messages) == 1
 
 
 @settings(deadline=None)
@@ -51,7 +97,7 @@ def test_a_damaged_counter_never_stops_the_clock(content: bytes, tmp_path_factor
 
 
 def test_orders_sort_after_those_that_are_known(tmp_path: Path) -> None:
-    later = OrderClock(tmp_path / "a", now=lambda: 1_900_000_000 * 10**9).issue()
+    later = OrderClock(tmp_path / "a", now=lambda: 1_800_000_030 * 10**9).issue()
     clock = OrderClock(tmp_path / "b", now=lambda: 1_800_000_000 * 10**9)
     clock.never_before(later)
     assert clock.issue() > later
