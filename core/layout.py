@@ -71,7 +71,11 @@ class Layout:
     def folders(self, states: tuple[str, ...]) -> list[Path]:
         """The folders that the programs make at their start, those that hold others first."""
         inner = [self.spool / name for name in (*states, *_FOLDERS)]
-        return [self.spool, *inner, self.outputs, self.latent_maps, self.cache, self.compiled]
+        return [self.spool, *inner, self.outputs]
+
+    def disposable_folders(self) -> list[Path]:
+        """More of them, which anybody may remove at any time."""
+        return [self.latent_maps, self.cache, self.compiled]
 
     # --- Jobs ---------------------------------------------------------------------------------
 

@@ -74,7 +74,7 @@ class Spool(SpoolReader):
 
         Raises DataDirectoryError: see `data_directory.prepare`.
         """
-        folders = self.layout.folders(tuple(State))
+        folders = self._folders()
         try:
             data_directory.prepare(self.layout, folders, create_anyway=create_anyway)
             one_file_system.check(self.layout, folders)
@@ -88,7 +88,10 @@ class Spool(SpoolReader):
 
     def restore(self) -> None:
         """Make folders again that were removed; costs a few `stat` calls. Raises DataDirectoryError, OSError."""
-        data_directory.restore(self.layout, self.layout.folders(tuple(State)))
+        data_directory.restore(self.layout, self._folders())
+
+    def _folders(self) -> list[Path]:
+        return [*self.layout.folders(tuple(State)), *self.layout.disposable_folders()]
 
     def _restore_clock(self) -> None:
         """Make new orders sort after all that are known: a power cut may have set the unsynced counter back."""
@@ -272,11 +275,14 @@ class Spool(SpoolReader):
         self.tombstones.remove(job_id)
 
     def _rewrite(self, job: Job, state: State, *, name: str) -> None:
-        """Replace a job's file; what a newer program wrote into it stays."""
+        """Replace a job's file; what a newer program wrote into it stays.
+
+        Raises FileNotFoundError where it is not there any more, rather than make a job that is in two states.
+        """
         path = self.path(state, job.id)
         try:
             content = encode_over(files.read(path), job)
-        except (FileNotFoundError, files.NotRegularFile):  # removed or replaced by hand while it was worked on
+        except files.NotRegularFile:  # replaced by hand while it was worked on
             content = encode(job)
         files.replace(path, content, self.layout.temporary, name=name)
 

@@ -49,6 +49,8 @@ class Worker:
         self._spool = spool
         self._context = context
         self._channel = channel
+        #: Why the last job could not be claimed.
+        self._claim_trouble: str | None = None
 
     def run(self) -> None:
         """Work; returns when there is nothing more to do for this process."""
@@ -69,8 +71,9 @@ class Worker:
         try:
             held = claim(self._spool, job_id)
         except OSError as error:
-            logger.error("A job cannot be claimed now: %s", error)
-            return "not_claimed", None
+            self._cannot_claim(error)
+            return "storage_full", None
+        self._claim_trouble = None
         if held is None:
             return "not_claimed", None
         try:
@@ -79,6 +82,18 @@ class Worker:
             logger.error("%s Nothing more is written for it.", error)
             held.abandon()
             return "requeued", None
+        except OSError as error:  # also the end that an error of the job asks for
+            logger.error("How a job ended could not be written, so it is recovered: %s", error)
+            held.abandon()
+            return "requeued", None
+
+    def _cannot_claim(self, error: OSError) -> None:
+        """Say why, once; the supervisor lets a moment pass before it offers the job again."""
+        trouble = f"No job can be claimed: {error.strerror}."
+        self._channel.send(Waiting(trouble))
+        if trouble != self._claim_trouble:
+            logger.error("A job cannot be claimed now: %s", error)
+        self._claim_trouble = trouble
 
     def _work(self, held: Claim) -> tuple[Outcome, Exiting | None]:
         """Run a claimed job. The error, with its frames and all they hold, is gone when this returns."""
@@ -140,6 +155,9 @@ class Worker:
         while True:
             try:
                 held.requeue(refund_attempt=True)
+            except FileNotFoundError:  # it is back or has ended, and only the rest of that was refused
+                held.abandon()
+                return "storage_full"
             except OSError as error:
                 self._channel.send(Waiting(f"The disk is full: {error.strerror}."))
                 if self._context.stop.is_requested:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from core import files
 from engine.local.devices import Device
 from engine.local.pipelines import Pipelines
 from jobs.catalog import Speed
@@ -397,3 +399,41 @@ def test_black_pictures_carry_a_warning(bench: Bench, monkeypatch: pytest.Monkey
         bench.run(job)
     (sidecar,) = bench.harness.store.images_of(job)
     assert "entirely black" in sidecar.warnings[0]
+
+
+@pytest.mark.parametrize("step", ["move", "sync"])
+def test_an_end_of_which_only_the_sync_is_refused_makes_no_second_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The file has moved to `completed` by then, and nothing may appear in another state."""
+    job = bench.harness.submit()
+    move = files.move
+
+    def refuse(source: Path, target: Path, *, name: str = "move") -> None:
+        if name == "final.move" and step == "sync":
+            move(source, target, name=name)
+        if name == "final.move":
+            monkeypatch.undo()
+            raise FileNotFoundError(2, "No such file or directory", str(source.parent))
+        move(source, target, name=name)
+
+    monkeypatch.setattr(files, "move", refuse)
+    bench.run(job)
+    places = [state for state in State if bench.harness.spool.path(state, job.id).exists()]
+    assert len(places) == 1
+    assert places == [State.COMPLETED] or step == "move"
+
+
+def test_a_disk_too_full_for_a_claim_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = bench.harness.submit()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "replace", refuse)
+    bench.run(job)
+    ended = [event for event in bench.channel.events if isinstance(event, Ended)]
+    assert [event.outcome for event in ended] == ["storage_full"]
+    monkeypatch.undo()
+    assert bench.harness.stored(job).attempts == 0
+    assert bench.harness.state(job) is State.PENDING
