@@ -33,7 +33,9 @@ class ExclusiveLock:
         self._descriptor = descriptor
 
     def acquire(self, timeout: float = 0) -> bool:
-        """Take the lock within `timeout` seconds; False if another process holds it."""
+        """Take the lock within `timeout` seconds; False if another process holds it. Raises OSError."""
+        # filelock makes the folder where it is missing; on a volume that is not mounted nothing may be made.
+        os.stat(self.path.parent)
         try:
             self._lock.acquire(timeout=timeout, poll_interval=0.01)
         except Timeout:
