@@ -1,4 +1,4 @@
-"""The data directory: made once, marked as ours, and never begun anew on an unmounted volume."""
+"""The data directory: made once, marked as ours, and never begun again on an unmounted volume."""
 
 from __future__ import annotations
 

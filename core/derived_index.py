@@ -95,7 +95,7 @@ class DerivedIndex(ABC):
         return locks.is_locked(self._lock_path)
 
     def repair(self) -> int:
-        """Make the index equal to the directories; answers how many entries were wrong.
+        """Make the index equal to the directories; returns how many entries were wrong.
 
         Builds the index where it is missing or broken. Does nothing while another process repairs.
         Raises IndexUnavailable where it cannot be written now, OSError where a directory cannot be read.
@@ -113,7 +113,7 @@ class DerivedIndex(ABC):
             lock.release()
 
     def rebuild(self) -> None:
-        """Build the index anew, whatever state it is in; waits for another repair to end. Raises as `repair`."""
+        """Build the index again, whatever state it is in; waits for another repair to end. Raises as `repair`."""
         lock = locks.ExclusiveLock(self._lock_path)
         lock.acquire(timeout=-1)
         try:

@@ -63,7 +63,7 @@ def create(path: Path | str, content: bytes, temporary: Path, *, name: str = "fi
 
     Raises FileExistsError if the name is taken, and OSError from the storage; in both cases nothing
     that this call wrote stays behind. `temporary` is a directory on the same file system. `name`
-    labels the crash points.
+    labels the failpoints.
     """
     _publish(os.link, path, content, temporary, name)
 

@@ -48,7 +48,7 @@ class Claim:
         self._spool.write_progress(self.job.id, progress)
 
     def show(self, webp: bytes) -> None:
-        """Publish a preview of the image in hand (not synced)."""
+        """Publish a preview of the current image (not synced)."""
         self._spool.write_preview(self.job.id, webp)
 
     def cancel_requested(self) -> bool:
@@ -163,7 +163,7 @@ def _with_new_attempt(job: Job) -> Job:
 
 
 def _ended_while_pending(spool: Spool, job: Job) -> bool:
-    """Finish the cancellation of a pending job, if somebody began one and died, or asked while it was put back."""
+    """Finish the cancellation of a pending job, if somebody began one and died, or asked while it was requeued."""
     if job.outcome is not None:
         spool.roll_forward(job, State.PENDING)
     elif spool.cancel_requested(job.id):

@@ -5,7 +5,7 @@ by whoever holds the job's lock. `docs/spool.md` states the contract for people 
 
     incoming --adopt--> pending --claim--> processing --finish--> completed | failed | cancelled
                            ^                   |
-                           +--- recover, put back
+                           +--- recover, requeue
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class SpoolReader:
         return progress if progress.attempt == job.attempts else None
 
     def preview(self, job_id: str) -> bytes | None:
-        """A small WebP of the image in hand; None where there is none."""
+        """A small WebP of the current image; None where there is none."""
         try:
             return files.read(self.layout.preview_of(job_id))
         except (OSError, ValueError):

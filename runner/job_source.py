@@ -131,7 +131,7 @@ class JobSource:
             self._is_dirty = True
 
     def recover(self, job_id: str, error: JobError) -> None:
-        """Bring on a job whose worker died, and say in it why."""
+        """Recover a job whose worker died, and say in it why."""
         self._recover(job_id, error)
         self._is_dirty = True
 

@@ -109,7 +109,7 @@ def _start_child(data: Path) -> subprocess.Popen[bytes]:
 
 
 def repair(data: Data, *, rebuild: bool = False) -> int:
-    """Repair (or rebuild) both indexes; answers how many entries were wrong. Raises IndexUnavailable, OSError."""
+    """Repair (or rebuild) both indexes; returns how many entries were wrong. Raises IndexUnavailable, OSError."""
     wrong = 0
     for index in (data.jobs, data.images):
         if rebuild:

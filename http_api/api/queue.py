@@ -1,4 +1,4 @@
-"""The queue: how many jobs are where, and bringing on those whose runner is gone."""
+"""The queue: how many jobs are in which state, and recovering those whose runner is gone."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
 class RequestId:
-    """Gives each request an id (the client's own X-Request-Id, if it is a plain one) and answers it."""
+    """Gives each request an id (the client's own X-Request-Id, if it is a plain one) and returns it."""
 
     def __init__(self) -> None:
         # One draw per process and then counting: as unique as a draw per request, and quicker.

@@ -6,7 +6,7 @@ _stopping = False
 
 
 def begin() -> None:
-    """The process shall end; safe to call in a signal handler."""
+    """The process must end; safe to call in a signal handler."""
     global _stopping
     _stopping = True
 

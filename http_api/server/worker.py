@@ -131,7 +131,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             self.log.info("Closed the connection of %s, which took nothing for %g s", addr[0], SILENCE_SECONDS)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_UNSENT)
             raise ConnectionResetError(errno.ECONNRESET, "the client took nothing") from error
-        if not self.alive:  # it has served as many requests as a worker shall
+        if not self.alive:  # it has served as many requests as a worker may
             stopping.begin()
 
     def handle_exit(self, sig: int, frame: Any) -> None:

@@ -73,7 +73,7 @@ class RejectedFolder:
         raise AssertionError("the numbered names never end")
 
     def note(self, drop: Path, message: str) -> Path:
-        """Record why a drop is left where it is; answers the path of the record, which is made only once."""
+        """Record why a drop is left where it is; returns the path of the record, which is made only once."""
         for home in self._homes(drop):
             reason = _reason_path(home)
             if os.path.lexists(home):
@@ -123,7 +123,7 @@ class RejectedFolder:
 
 
 def remove_drop(drop: Path, status: os.stat_result) -> bool:
-    """Remove a dropped file unless another one has taken its name meanwhile; answers whether it is gone.
+    """Remove a dropped file unless another one has taken its name meanwhile; returns whether it is gone.
 
     Not synced: a drop that comes back after a power cut is recognised.
     """

@@ -19,6 +19,6 @@ class AdoptionResult:
     next_check: float | None = None
 
     def wait(self, seconds: float, count: int = 1) -> None:
-        """Count drops that stay, to be looked at again within so many seconds."""
+        """Count drops that stay, to be looked at again within N seconds."""
         self.waiting += count
         self.next_check = max(0.0, seconds if self.next_check is None else min(self.next_check, seconds))

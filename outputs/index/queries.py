@@ -19,7 +19,7 @@ COMPLETE: Final = 2**63 - 1
 #: Rows and pages of one step of filling, which holds up other writers for some 50 ms.
 _STEP_ROWS: Final = 1000
 _STEP_PAGES: Final = 500
-#: FTS5 bears no more than 2,000 segments.
+#: FTS5 supports at most 2,000 segments.
 _MOST_SEGMENTS: Final = 1500
 #: When FTS5 merges segments by itself: hardly, and FTS5's own defaults.
 _WHILE_FILLING: Final = {"automerge": 0, "crisismerge": 1900, "hashsize": 16 << 20}
@@ -28,7 +28,7 @@ _EPOCH: Final = date(1970, 1, 1)
 #: Changes that are kept for totals that were counted before them.
 _KEPT_CHANGES: Final = 1000
 
-#: `change`: the texts that came (1) and went (-1) of late, in order.
+#: `change`: the texts that came (1) and went (-1) recently, in order.
 #: `filled`: the full-text index has every row up to this number; the rest is searched row by row.
 TABLES: Final = f"""
 CREATE TABLE image (k INTEGER PRIMARY KEY, ord BLOB NOT NULL, model TEXT NOT NULL);
@@ -113,7 +113,7 @@ def begin_filling(database: sqlite3.Connection) -> None:
 
 
 def fill_some(database: sqlite3.Connection) -> bool:
-    """Bring the full-text index a short step on; answers whether it is complete now.
+    """Bring the full-text index a short step on; returns whether it is complete now.
 
     Each step adds a segment. They are merged once, in the end: half the work of merging as one goes, and a
     search in one segment takes half the time.

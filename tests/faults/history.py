@@ -24,7 +24,7 @@ class History:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        #: The crash points that the last run passed, if it came to its end.
+        #: The failpoints that the last run passed, if it came to its end.
         self.points: list[str] = []
 
     def about(self, word: str) -> list[str]:

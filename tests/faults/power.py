@@ -56,7 +56,7 @@ class Disk:
         os.close(descriptor)
 
     def cut_power_and_die(self) -> None:
-        """For a crash point."""
+        """For a failpoint."""
         self.cut_power()
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,6 +1,6 @@
 """A small life of the spool, made to be interrupted anywhere: run it again and it goes on where it was.
 
-It submits, adopts, claims, works, commits, finishes, fails, cancels, puts back and deletes (also while the job
+It submits, adopts, claims, works, commits, finishes, fails, cancels, requeues and deletes (also while the job
 of the image goes on), with the real
 protocol and a scripted stand-in for the pipeline. What it may rely on it tells through `Record`, so that
 the history checker knows what was acknowledged before the crash.
