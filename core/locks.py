@@ -33,8 +33,11 @@ class ExclusiveLock:
         self._descriptor = descriptor
 
     def acquire(self, timeout: float = 0) -> bool:
-        """Take the lock within `timeout` seconds; False if another process holds it. Raises OSError."""
-        # filelock makes the folder where it is missing; on a volume that is not mounted nothing may be made.
+        """Take the lock within `timeout` seconds; False if another process holds it.
+
+        Raises FileNotFoundError where its folder is missing, which filelock would make, also on a volume that is not
+        mounted.
+        """
         os.stat(self.path.parent)
         try:
             self._lock.acquire(timeout=timeout, poll_interval=0.01)

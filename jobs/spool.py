@@ -27,7 +27,7 @@ from jobs.ids import OrderClock, timestamp
 from jobs.job_format import encode_over
 from jobs.latest_order import latest_order
 from jobs.observer import Observer
-from jobs.schema import Job, JobError, Progress, State, encode
+from jobs.schema import ACTIVE_STATES, Job, JobError, Progress, State, encode
 from jobs.spool_reader import SpoolReader
 from jobs.tombstones import Tombstones
 
@@ -77,10 +77,8 @@ class Spool(SpoolReader):
         folders = self._folders()
         try:
             data_directory.prepare(self.layout, folders, create_anyway=create_anyway)
-            one_file_system.check(self.layout, folders)
-            living = [
-                self.path(state, job_id) for state in (State.PENDING, State.PROCESSING) for job_id in self.ids(state)
-            ]
+            one_file_system.check(self.layout, self.layout.folders(tuple(State)))
+            living = [self.path(state, job_id) for state in ACTIVE_STATES for job_id in self.ids(state)]
             data_directory.check_access(self.layout, folders, living)
             self._restore_clock()
         except OSError as error:

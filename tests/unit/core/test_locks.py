@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from core import locks
 from tests.programs import wait_until
 
@@ -84,3 +86,9 @@ def test_discarded_locks_never_let_two_holders_in(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert worst[0] == 1
+
+
+def test_a_lock_makes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        locks.ExclusiveLock(tmp_path / "gone" / "locks" / "x.lock").acquire(timeout=0)
+    assert list(tmp_path.iterdir()) == []
