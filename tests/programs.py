@@ -58,6 +58,11 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def without_coverage() -> dict[str, str]:
+    """An environment in which a child process loads only what its own code asks for."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 class Program:
     """A process of ours with its output in a file; leaving the context ends it."""
 

@@ -22,6 +22,7 @@ def test_the_page_works_below_a_path(page: Any, site: Site, prefix: str) -> None
     with reverse_proxy(site.api.base, prefix) as proxy:
         page.goto(f"{proxy}{prefix}/")
         wait_until(lambda: page.input_value("#model"), about="the models")
+        page.wait_for_selector(".tile img")
         assert page.evaluate("getComputedStyle(document.querySelector('.tile img')).objectFit") == "cover"
         wait_until(lambda: page.evaluate("document.querySelector('.tile img').naturalWidth > 0"), about="the picture")
         page.fill("#prompt", "a blue boat")

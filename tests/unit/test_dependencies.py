@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, req
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.programs import REPOSITORY
+from tests.programs import REPOSITORY, without_coverage
 
 #: All that both the API and its gunicorn worker import, by top-level names.
 LOADED = """
@@ -49,7 +49,8 @@ def needs(name: str, extras: frozenset[str]) -> list[Requirement]:
 
 
 def test_the_api_imports_only_what_it_declares() -> None:
-    ran = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    command = [sys.executable, "-c", LOADED]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY, env=without_coverage())
     owners = packages_distributions()
     loaded = {canonicalize_name(owner) for name in json.loads(ran.stdout) for owner in owners.get(name, ())}
     ours_or_the_interpreters = {"cyberimage", "setuptools", "pip"}

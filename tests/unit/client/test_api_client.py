@@ -28,6 +28,7 @@ from client.errors import (
     WaitTimedOut,
 )
 from client.results import JobStatus
+from tests.programs import without_coverage
 
 Answer = httpx.Response | Exception
 
@@ -282,7 +283,8 @@ def test_every_error_is_of_the_family() -> None:
 def fresh_modules() -> Callable[[str], set[str]]:
     def run(code: str) -> set[str]:
         command = [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"]
-        return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+        ran = subprocess.run(command, capture_output=True, text=True, check=True, env=without_coverage())
+        return set(ran.stdout.split())
 
     return run
 

@@ -93,6 +93,11 @@ def test_a_read_that_fails_is_one_line_with_its_cause(
     services.store.path(image).write_bytes(b"cut")
     caplog.set_level(logging.INFO)
     assert client.simulate_get(f"/api/get_image/{image}").status_code == 500
-    (line,) = lines(caplog)
+    found = lines(caplog)
+    assert [line["name"] for line in found] == [
+        "outputs.store",
+        "http_api.server.middleware",
+    ]  # the damage, the request
+    line = found[-1]
     assert (line["levelname"], line["text"]) == ("ERROR", f"GET /api/get_image/{image} 500 Internal Server Error")
     assert image in line["cause"]
