@@ -97,7 +97,7 @@ def test_a_read_that_fails_is_one_line_with_its_cause(
     assert [line["name"] for line in found] == [
         "outputs.store",
         "http_api.server.middleware",
-    ]  # the damage, the request
+    ]
     line = found[-1]
     assert (line["levelname"], line["text"]) == ("ERROR", f"GET /api/get_image/{image} 500 Internal Server Error")
     assert image in line["cause"]
