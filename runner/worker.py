@@ -23,7 +23,7 @@ from core.settings import Settings
 from engine.contract import DeviceFault, DeviceUnavailable, Engine, ModelUnavailable, OutOfMemory, TooLarge
 from jobs.catalog import Catalog
 from jobs.claims import Claim, claim, retry_or_fail
-from jobs.errors import LostClaim, UnknownModel
+from jobs.errors import CatalogError, LostClaim, UnknownModel
 from jobs.schema import Job, JobError
 from jobs.spool import Spool
 from runner.job_run import CancelRequested, JobRun, StopRequested, WorkerContext, fallback_level_of
@@ -250,12 +250,16 @@ def main(make_engine: EngineFactory = engine_of_device) -> None:
     signal.signal(signal.SIGTERM, lambda *_: channel.stop())
     settings = Settings.from_environment()
     log.configure(settings.log_level, show_prompts=settings.log_prompts)
-    catalog = Catalog.load(settings.catalog, settings.models)
     data = open_data(settings)
     try:
+        catalog = Catalog.load(settings.catalog, settings.models)
         engine = make_engine(settings, catalog, data.layout)
     except DeviceUnavailable as error:
         channel.send(Exiting(str(error), is_setting=True))
+        return
+    except CatalogError as error:  # it was right when the runner started; somebody may be editing it
+        logger.error("%s", error)
+        channel.send(Exiting(str(error), is_fault=True))
         return
     lock = _own_device(engine, data.layout, stop, channel)
     if lock is None:

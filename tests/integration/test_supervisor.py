@@ -333,3 +333,14 @@ def test_the_supervisor_loads_no_torch() -> None:
 
 def test_threads_are_as_many_as_the_processors_that_may_be_used() -> None:
     assert 1 <= processors() <= (os.cpu_count() or 1)
+
+
+def test_a_catalog_that_is_wrong_for_a_while_is_told_and_waited_for(bare_harness: RunnerHarness) -> None:
+    text = bare_harness.catalog_path.read_text(encoding="utf-8")
+    with start(bare_harness) as runner:
+        bare_harness.catalog_path.write_text("nonsense", encoding="utf-8")
+        job = bare_harness.submit("a castle")
+        wait_until(lambda: "is not valid TOML" in runner.output(), about="the sentence")
+        bare_harness.catalog_path.write_text(text, encoding="utf-8")
+        assert bare_harness.wait_for(job).attempts == 1
+        assert "Traceback" not in runner.output()
