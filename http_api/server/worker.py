@@ -32,10 +32,10 @@ _CROWDED: Final = 0.8
 #: Closing a socket with this drops what it has not sent.
 _DROP_UNSENT: Final = struct.pack("ii", 1, 0)
 # gunicorn caps its own setting at this constant, and offers no other way.
-message.MAX_REQUEST_LINE = LONGEST_REQUEST_LINE
+message.MAX_REQUEST_LINE = LONGEST_REQUEST_LINE  # type: ignore[misc]
 
 
-class HostMissing(errors.ParseException):  # type: ignore[misc]  # gunicorn has no types
+class HostMissing(errors.ParseException):
     """A request of HTTP/1.1 without a Host, or one with several."""
 
 
@@ -53,7 +53,7 @@ _REFUSALS: Final[dict[type[Exception], tuple[HTTPStatus, str]]] = {
 }
 
 
-class ServerLog(Logger):  # type: ignore[misc]
+class ServerLog(Logger):
     """gunicorn's log without its access log: the application logs its requests itself.
 
     gunicorn gathers the facts for a line per request even where nobody reads them, as soon as logging is
@@ -90,7 +90,7 @@ class _IdleTime(gevent.Timeout):  # type: ignore[misc]  # gevent's types are not
             self._greenlet.throw(self)
 
 
-class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+class Worker(GeventWorker):
     """Lets go of clients that are too slow, closes the connection after a body that is too long, refuses in JSON."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -118,7 +118,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def _is_crowded(self) -> bool:
         return bool(self._open > _CROWDED * self.worker_connections)
 
-    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+    # gunicorn's own gevent worker returns nothing either, whatever its stubs say.
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:  # type: ignore[override]
         """Serve one request."""
         names = [value for name, value in req.headers if name == "HOST"]
         if len(names) > 1 or (not names and req.version >= (1, 1)):
