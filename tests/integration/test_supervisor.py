@@ -338,9 +338,11 @@ def test_threads_are_as_many_as_the_processors_that_may_be_used() -> None:
 def test_a_catalog_that_is_wrong_for_a_while_is_told_and_waited_for(bare_harness: RunnerHarness) -> None:
     text = bare_harness.catalog_path.read_text(encoding="utf-8")
     with start(bare_harness) as runner:
+        wait_until(lambda: "The runner has started." in runner.output(), about="the catalog to be read")
         bare_harness.catalog_path.write_text("nonsense", encoding="utf-8")
         job = bare_harness.submit("a castle")
-        wait_until(lambda: "is not valid TOML" in runner.output(), about="the sentence")
+        wait_until(lambda: "The worker has left." in runner.output(), about="the worker to meet it")
+        assert "is not valid TOML" in runner.output()
         bare_harness.catalog_path.write_text(text, encoding="utf-8")
         assert bare_harness.wait_for(job).attempts == 1
         assert "Traceback" not in runner.output()
