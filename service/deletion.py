@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from jobs import ids
 from jobs.schema import FINAL_STATES
 from jobs.spool import Spool
-from outputs.errors import DamagedImage
+from outputs.errors import DamagedImage, ImageNotFound
 from outputs.store import ImageStore
 
 
@@ -20,9 +22,12 @@ def delete_image(spool: Spool, store: ImageStore, image_id: str) -> None:
         may_run_again = _may_run_again(spool, job_id)
     except DamagedImage:  # whose it is cannot be read
         job_id, may_run_again = ids.image_order(image_id), True
-    if may_run_again:
-        spool.tombstones.put(image_id, job_id)
-    store.delete(image_id)
+    if not may_run_again:
+        store.delete(image_id)
+        return
+    spool.tombstones.put(image_id, job_id)
+    with suppress(ImageNotFound):  # the worker had just stored it, saw the tombstone and removed it first
+        store.delete(image_id)
 
 
 def _may_run_again(spool: Spool, job_id: str) -> bool:

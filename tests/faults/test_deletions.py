@@ -19,7 +19,7 @@ from service.maintenance import Maintenance
 from tests.indexes import data_at
 from tests.programs import wait_until
 from tests.runner_harness import RunnerHarness
-from tests.sidecars import sidecar
+from tests.sidecars import sidecar, sidecar_of
 from tests.unit.outputs.images import earlier
 
 NewJob = Callable[..., Job]
@@ -102,3 +102,22 @@ def test_names_that_are_no_images_are_left_alone(bare_harness: RunnerHarness) ->
         (bare_harness.spool.layout.deleting / name).touch()
     bare_harness.store.finish_deletions()
     assert sorted(path.name for path in bare_harness.spool.layout.deleting.iterdir()) == sorted(odd)
+
+
+def test_a_worker_that_removes_the_image_first_is_no_reason_to_refuse(
+    bare_harness: RunnerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, store = bare_harness.spool, bare_harness.store
+    job = bare_harness.submit("a castle")
+    found = sidecar_of(job, 1, b"png")
+    store.commit(b"png", found)
+    put = spool.tombstones.put
+
+    def put_and_be_seen(image: str, owner: str) -> None:
+        put(image, owner)
+        store.delete(image)  # as the worker does that finds a tombstone for what it has just stored
+
+    monkeypatch.setattr(spool.tombstones, "put", put_and_be_seen)
+    delete_image(spool, store, found.id)
+    assert not files_of(store, found.id)
+    assert spool.tombstones.has(found.id)
