@@ -6,7 +6,6 @@ import errno
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
@@ -18,7 +17,7 @@ from core import files, rights
 from core.failpoints import failpoint
 from core.layout import Layout
 from jobs import ids
-from jobs.schema import Job, encode
+from jobs.schema import encode
 from outputs.damage import DamageMarks, Fingerprint, look_at
 from outputs.errors import DamagedImage, ImageNotFound
 from outputs.sidecar import Sidecar
@@ -104,14 +103,6 @@ class ImageStore:
         """The sidecar's content; raises ImageNotFound, FileNotFoundError, ValueError (not a plain file)."""
         # A plain string: every image that is shown or indexed comes here, and Path costs more than the read.
         return files.read(self.layout.image(f"{self.file_path(image_id)[:-4]}.json"))
-
-    def images_of(self, job: Job) -> Iterator[Sidecar]:
-        """The committed images of a job, in order of their number."""
-        for number in range(1, job.effective_settings.num_images + 1):
-            try:
-                yield self.sidecar(ids.image_id(job.order, number))
-            except ImageNotFound:
-                continue
 
     def open(self, image_id: str) -> tuple[BufferedReader, Sidecar]:
         """The PNG, opened for reading, and its sidecar.

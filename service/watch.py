@@ -17,7 +17,7 @@ from typing import Final
 
 from core.errors import CyberImageError
 from jobs.errors import CorruptJob, JobNotFound
-from jobs.ids import accepted_at
+from jobs.ids import image_folder, image_id
 from jobs.schema import State
 from jobs.spool import Spool
 from service.snapshot import JobSnapshot
@@ -129,7 +129,7 @@ class JobWatcher:
     def _files(self, latest: JobSnapshot, queue: int) -> tuple[int, ...]:
         """What would differ if the job had changed: its file, progress and preview, its images' folder, the queue."""
         job, layout = latest.job, self._spool.layout
-        images = layout.image(accepted_at(job.order).strftime("%Y/%m/%d"))
+        images = layout.image(image_folder(image_id(job.order, 1)))
         paths = (layout.job(latest.state, job.id), layout.progress_of(job.id), layout.preview_of(job.id), images)
         return (*(_stamp(path) for path in paths), queue if latest.state is State.PENDING else 0)
 

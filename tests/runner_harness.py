@@ -6,17 +6,21 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from core.layout import Layout
 from jobs import runner_status
 from jobs.catalog import Catalog
+from jobs.ids import image_id
 from jobs.requests import RequestValidator
 from jobs.runner_status import RunnerStatus
 from jobs.schema import Job, Progress, State
 from jobs.spool import Spool
+from outputs.errors import ImageNotFound
+from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from tests import tiny_models
 from tests.programs import PATIENCE, Program, wait_until
@@ -91,6 +95,12 @@ class RunnerHarness:
     def stored(self, job: Job) -> Job:
         """A job as it is now."""
         return self.spool.find(job.id)[1]
+
+    def images_of(self, job: Job) -> Iterator[Sidecar]:
+        """The committed images of a job, in order of their number."""
+        for number in range(1, job.effective_settings.num_images + 1):
+            with suppress(ImageNotFound):
+                yield self.store.sidecar(image_id(job.order, number))
 
     def wait_for(self, job: Job, *states: State, timeout: float = PATIENCE) -> Job:
         """Wait until a job is in one of the states (default: finished); returns it."""

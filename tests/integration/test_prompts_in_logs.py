@@ -53,7 +53,7 @@ def test_the_words_that_are_not_read_are_told_with_the_job_and_its_images(harnes
         (told,) = [text for text in job.warnings if text.startswith(start)]
         unread = told.removeprefix(start).removesuffix("...").split()
         assert unread[0] in chosen
-        (sidecar,) = harness.store.images_of(job)
+        (sidecar,) = harness.images_of(job)
         assert told in sidecar.warnings
     assert any("of the negative prompt" in text for text in ended[0].warnings)
     assert not any("of the negative prompt" in text for text in ended[1].warnings)

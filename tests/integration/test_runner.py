@@ -29,7 +29,7 @@ def test_two_jobs_become_pictures_with_one_load_and_the_worker_leaves_when_idle(
         assert harness.wait_for(second).error is None
         left = harness.wait_for_status(lambda status: status.worker_pid is None, "the worker to leave")
         assert runner.output().count("A model is loaded.") == 1
-    images = list(harness.store.images_of(done))
+    images = list(harness.images_of(done))
     assert [image.seed for image in images] == [7, 8]
     for image in images:
         path = harness.store.path(image.id)
@@ -53,7 +53,7 @@ def test_kills_of_worker_and_supervisor_lose_nothing(harness: RunnerHarness) -> 
         killed = harness.kill_worker()
         wait_until(lambda: harness.stored(job).attempts == 2, PATIENCE, "the second attempt")
         assert not is_running(killed)
-        (kept,) = wait_until(lambda: list(harness.store.images_of(job)), PATIENCE, "the first image")
+        (kept,) = wait_until(lambda: list(harness.images_of(job)), PATIENCE, "the first image")
         worker = harness.worker_pid()
         os.kill(first.pid, signal.SIGKILL)
         wait_until(lambda: not is_running(worker), PATIENCE, "the worker to end with its supervisor")
@@ -61,7 +61,7 @@ def test_kills_of_worker_and_supervisor_lose_nothing(harness: RunnerHarness) -> 
     with harness.runner():
         done = harness.wait_for(job)
     assert (done.outcome, done.attempts) == ("completed", 2)
-    images = list(harness.store.images_of(job))
+    images = list(harness.images_of(job))
     assert (images[0], len(images)) == (kept, 2)
 
 

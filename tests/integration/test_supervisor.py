@@ -187,7 +187,7 @@ def test_an_image_that_was_deleted_stays_deleted_however_its_job_goes_on(bare_ha
             assert bare_harness.wait_for(job).attempts == 2
     with start(bare_harness):
         bare_harness.wait_for(job, State.COMPLETED)
-    assert [found.id for found in bare_harness.store.images_of(job)] == images[1:]
+    assert [found.id for found in bare_harness.images_of(job)] == images[1:]
     assert not list((bare_harness.spool.layout.spool / "deleted").iterdir())
 
 

@@ -214,7 +214,7 @@ def test_pictures_are_the_same_with_and_without(bench: Bench, shown: list[bytes]
     second = bench.harness.submit(seed=5, num_images=2)
     bench.run(second)
     pixels = [
-        [Image.open(bench.harness.store.path(image.id)).tobytes() for image in bench.harness.store.images_of(job)]
+        [Image.open(bench.harness.store.path(image.id)).tobytes() for image in bench.harness.images_of(job)]
         for job in (first, second)
     ]
     assert pixels[0] == pixels[1]

@@ -28,7 +28,7 @@ from tests.unit.conftest import Bench
 def pixels(bench: Bench, job: Job) -> list[bytes]:
     """The picture of each image of a job, as a digest of its pixels."""
     found = []
-    for sidecar in bench.harness.store.images_of(job):
+    for sidecar in bench.harness.images_of(job):
         with Image.open(bench.harness.store.path(sidecar.id)) as image:
             found.append(hashlib.sha256(image.tobytes()).digest())
     return found
@@ -59,7 +59,7 @@ def test_the_prompt_is_encoded_once_per_job(bench: Bench, monkeypatch: pytest.Mo
     job = bench.harness.submit("a castle", num_images=3)
     bench.run(job, bench.harness.submit("a ship"))
     assert len(calls) == 2
-    assert len(list(bench.harness.store.images_of(job))) == 3
+    assert len(list(bench.harness.images_of(job))) == 3
 
 
 @pytest.mark.parametrize(("model", "uses_it"), [("tiny-sd", True), ("tiny-sd3", True), ("tiny-flux", False)])
@@ -70,7 +70,7 @@ def test_negative_prompt_and_guidance_by_family(bench: Bench, model: str, uses_i
     bench.run(plain, negative, other_guidance)
     (before,), (after,) = pixels(bench, plain), pixels(bench, negative)
     assert (before != after) is uses_it
-    (sidecar,) = bench.harness.store.images_of(negative)
+    (sidecar,) = bench.harness.images_of(negative)
     assert sidecar.negative_prompt == ("blue" if uses_it else None)
     assert sidecar.requested_negative_prompt == "blue"
     assert bool(sidecar.warnings) is not uses_it
@@ -84,7 +84,7 @@ def test_what_the_model_draws_smaller_is_enlarged(bench: Bench) -> None:
     large = bench.harness.submit(seed=5, width=64, height=48)
     models["tiny-sd"] = msgspec.structs.replace(models["tiny-sd"], limits=limits)
     bench.run(small, large)
-    (drawn,), (enlarged,) = bench.harness.store.images_of(small), bench.harness.store.images_of(large)
+    (drawn,), (enlarged,) = bench.harness.images_of(small), bench.harness.images_of(large)
     assert (enlarged.width, enlarged.height) == (64, 48)
     with (
         Image.open(bench.harness.store.path(enlarged.id)) as found,
@@ -96,7 +96,7 @@ def test_what_the_model_draws_smaller_is_enlarged(bench: Bench) -> None:
 def test_a_later_attempt_keeps_what_is_committed(bench: Bench) -> None:
     job = bench.harness.submit("a castle", num_images=2, seed=3)
     bench.run(job)
-    first, second = bench.harness.store.images_of(job)
+    first, second = bench.harness.images_of(job)
     bench.harness.store.delete(second.id)
     again = bench.harness.submit("a castle", num_images=2, seed=3)
     bench.harness.spool.path(State.PENDING, again.id).unlink()
@@ -104,7 +104,7 @@ def test_a_later_attempt_keeps_what_is_committed(bench: Bench) -> None:
     bench.harness.spool.path(State.COMPLETED, job.id).unlink()
     bench.harness.spool.submit(redo)
     bench.run(redo)
-    kept, made = bench.harness.store.images_of(redo)
+    kept, made = bench.harness.images_of(redo)
     assert kept == first
     assert (made.attempt, made.sha256 != second.sha256, made.seed) == (2, True, second.seed)
 
@@ -118,7 +118,7 @@ def test_a_later_attempt_does_not_draw_what_was_deleted(bench: Bench, left: int)
     bench.harness.spool.tombstones.put(first, job.id)
     bench.run(job)
     assert bench.harness.state(job) is State.COMPLETED
-    assert [sidecar.image_number for sidecar in bench.harness.store.images_of(job)] == [2]
+    assert [sidecar.image_number for sidecar in bench.harness.images_of(job)] == [2]
     assert not bench.harness.store.path(first).exists()
 
 
@@ -141,7 +141,7 @@ def test_an_image_that_is_deleted_while_it_is_committed_goes(bench: Bench, monke
 
     monkeypatch.setattr(bench.harness.store, "commit", commit_meanwhile)
     bench.run(job)
-    assert [sidecar.image_number for sidecar in bench.harness.store.images_of(job)] == [2]
+    assert [sidecar.image_number for sidecar in bench.harness.images_of(job)] == [2]
 
 
 def test_progress_names_every_phase_and_ends_at_the_last_step(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ def test_a_cancelled_job_ends_at_the_next_step_and_keeps_its_images(bench: Bench
     bench.channel.on_event = cancel_in_second_image
     bench.run(job)
     assert bench.harness.state(job) is State.CANCELLED
-    assert len(list(bench.harness.store.images_of(job))) == 1
+    assert len(list(bench.harness.images_of(job))) == 1
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int = 100) -> None:
@@ -231,7 +231,7 @@ def test_images_of_a_job_are_drawn_together_where_the_catalog_says_so(bench: Ben
     bench.run(job)
     assert bench.harness.state(job) is State.COMPLETED
     assert calls == [4] * 3 + [2] * 3  # guidance doubles them
-    assert [sidecar.seed for sidecar in bench.harness.store.images_of(job)] == [41, 42, 43]
+    assert [sidecar.seed for sidecar in bench.harness.images_of(job)] == [41, 42, 43]
     assert len(set(pixels(bench, job))) == 3
 
 
@@ -295,7 +295,7 @@ def test_a_picture_of_another_size_than_asked_for_carries_a_warning(bench: Bench
     bench.harness.catalog.models["tiny-flux"] = msgspec.structs.replace(entry, limits=limits)
     job = bench.harness.submit(model="tiny-flux", height=34, width=32)
     bench.run(job)
-    (sidecar,) = bench.harness.store.images_of(job)
+    (sidecar,) = bench.harness.images_of(job)
     assert (sidecar.width, sidecar.height) == (32, 32)
     assert sidecar.warnings[-1].startswith("The model makes 32x32 instead of 32x34: limits.size_multiple")
 
@@ -397,7 +397,7 @@ def test_black_pictures_carry_a_warning(bench: Bench, monkeypatch: pytest.Monkey
     job = bench.harness.submit()
     with pytest.warns(RuntimeWarning, match="invalid value"):
         bench.run(job)
-    (sidecar,) = bench.harness.store.images_of(job)
+    (sidecar,) = bench.harness.images_of(job)
     assert "entirely black" in sidecar.warnings[0]
 
 
