@@ -137,11 +137,12 @@ def image_folder(identifier: str) -> str:
 
     Raises ValueError for a date that no calendar has. Every look at an image passes here, so it is quick.
     """
-    return _day_folder(int(identifier[4:16], 16) // _MILLISECONDS_PER_DAY)
+    return day_folder(int(identifier[4:16], 16) // _MILLISECONDS_PER_DAY)
 
 
 @lru_cache(maxsize=4096)
-def _day_folder(day: int) -> str:
+def day_folder(day: int) -> str:
+    """The folder of a day since the epoch, `YYYY/MM/DD`; raises ValueError for a day that no calendar has."""
     return date.fromordinal(_FIRST_DAY + day).strftime("%Y/%m/%d")
 
 

@@ -20,10 +20,10 @@ from msgspec import Struct
 from core.derived_index import DerivedIndex
 from core.errors import IndexUnavailable, InvalidRequest
 from core.sqlite_index import run_script
-from jobs.ids import image_folder, is_image_id
+from jobs.ids import day_folder, image_folder, is_image_id
 from outputs.errors import DamagedImage, ImageNotFound
 from outputs.index import queries
-from outputs.index.queries import COMPLETE, FOLLOWERS, TABLES, VERSION, Row, day_of, folder_of, to_image_id, to_number
+from outputs.index.queries import COMPLETE, FOLLOWERS, TABLES, VERSION, Row, day_of, to_image_id, to_number
 from outputs.index.search_text import searchable, words
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
@@ -168,7 +168,7 @@ class ImageIndex(DerivedIndex):
 
     def known_sizes(self, database: sqlite3.Connection) -> dict[str, int]:
         """Images per day's folder."""
-        return {folder_of(day): amount for day, amount in queries.days(database, None)}
+        return {day_folder(day): amount for day, amount in queries.days(database, None)}
 
     def correct(self, database: sqlite3.Connection, name: str) -> None:
         """Write whether an image exists now, and what it shows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
 from core.derived_index import FOLDERS
@@ -89,11 +89,6 @@ def day_of(folder: str) -> int:
     except ValueError:
         return -1
     return day if day >= 0 and (day + 1) * _DAY_MS < 1 << _MS_BITS else -1
-
-
-def folder_of(day: int) -> str:
-    """The folder of a day since the epoch."""
-    return (_EPOCH + timedelta(days=day)).strftime("%Y/%m/%d")
 
 
 def span(day: int) -> tuple[int, int]:
