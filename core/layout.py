@@ -21,6 +21,7 @@ _FOLDERS: Final = (
     "deleted",
     "deleting",
     "damaged",
+    "turns",
     "bell",
     "tmp",
 )
@@ -54,6 +55,12 @@ class Layout:
         self.bell = self.spool / "bell"
         self.doorbell = self.bell / "ring"
         self.order = self.spool / "order"
+        #: Exists while no job is to be begun.
+        self.paused = self.spool / "paused"
+        #: Which jobs were moved among the waiting ones, and to where.
+        self.turns = self.spool / "turns"
+        #: Held by whoever moves a job; no job id can have this name.
+        self.turns_lock = self.locks / "queue.turns.lock"
         self.job_index = self.spool / "index.sqlite3"
         #: How far the comparison of images with their checksums is.
         self.scrub_state = self.spool / "scrub.json"

@@ -95,6 +95,20 @@ def is_locked(path: Path) -> bool:
 
 
 @contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Hold an exclusive flock on a directory: those who change the same files in it do so one after the other.
+
+    Makes no file, so it works on a full disk. Raises FileNotFoundError where the directory is missing.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def locked_counter(path: Path) -> Iterator[int]:
     """Hold a descriptor of a small file under an exclusive flock: a counter that all processes share."""
     descriptor = rights.open_for_writing(path, os.O_RDWR)

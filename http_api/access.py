@@ -31,6 +31,8 @@ class Scope(StrEnum):
 
     #: Needs no key, and is given to none.
     OPEN = "open"
+    #: Needs a key where keys are needed, whatever it is for; is given to none.
+    ANY = "any"
     READ = "read"
     SUBMIT = "submit"
     #: Includes all others.
@@ -52,7 +54,7 @@ class Key:
 
     def may(self, scope: Scope) -> bool:
         """Whether the key allows this."""
-        return scope in self.scopes or Scope.ADMIN in self.scopes
+        return scope is Scope.ANY or scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 class KeyFile:

@@ -91,6 +91,8 @@ def _operation(route: Route, operation: Operation, by_type: _Schemas) -> _Schema
 def _description(operation: Operation) -> str:
     if operation.scope is Scope.OPEN:
         return operation.description
+    if operation.scope is Scope.ANY:
+        return f"{operation.description} Where the operator demands keys, any will do."
     return f"{operation.description} Where the operator demands keys, one with the scope `{operation.scope}`."
 
 

@@ -16,9 +16,11 @@ from falcon import Request, Response
 from msgspec import Struct
 
 from http_api.access import Scope
+from http_api.api.page_events import render
 from http_api.api.rendering import StatusRenderer
 from http_api.server import stopping
 from http_api.server.query import NoParameters
+from service.page_watch import PageWatcher
 from service.services import Services
 from service.snapshot_reader import SnapshotReader
 from service.submit import Submitter
@@ -90,6 +92,7 @@ class Context:
     reader: SnapshotReader
     watcher: JobWatcher
     submitter: Submitter
+    page_watcher: PageWatcher
     renderer: StatusRenderer = field(default_factory=StatusRenderer)
 
     @classmethod
@@ -97,7 +100,8 @@ class Context:
         """The context of an application."""
         reader = SnapshotReader(services)
         watcher = JobWatcher(services.spool, reader, stopping.is_stopping)
-        return cls(services, tuple(routes), reader, watcher, Submitter(services))
+        page_watcher = PageWatcher(services, reader, render, stopping.is_stopping)
+        return cls(services, tuple(routes), reader, watcher, Submitter(services), page_watcher)
 
 
 class Route:

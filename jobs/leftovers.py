@@ -16,15 +16,16 @@ logger = logging.getLogger(__name__)
 
 
 def sweep(spool: Spool) -> int:
-    """Remove what processes that were killed left behind: drafts, and locks, progress and tombstones of ended jobs.
+    """Remove what processes that were killed left behind: drafts, and locks, progress, turns, tombstones of ended jobs.
 
     Returns how many files. Safe at any time: whatever a living process holds is spared, and what is not ours stays.
     """
     removed = files.sweep(spool.layout.temporary)
-    for folder in (spool.layout.locks, spool.layout.progress, spool.layout.cancel, spool.layout.deleted):
+    layout = spool.layout
+    for folder in (layout.locks, layout.progress, layout.cancel, layout.turns, layout.deleted):
         for path in folder.iterdir():
             job_id = path.name.removesuffix(".lock").removesuffix(".json").removesuffix(".webp")
-            job_id = Tombstones.job_of(path.name) if folder == spool.layout.deleted else job_id
+            job_id = Tombstones.job_of(path.name) if folder == layout.deleted else job_id
             if is_job_id(job_id) and not is_active(spool, job_id):
                 removed += _swept(spool, job_id, path)
     return removed

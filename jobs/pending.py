@@ -1,4 +1,4 @@
-"""The order of pending jobs: first come, first served, at a cost that does not grow with the queue."""
+"""The order of pending jobs: first come, first served, unless moved; its cost does not grow with the queue."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import heapq
 import logging
 import time
 from collections.abc import Callable, Collection
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from jobs.claims import set_aside
 from jobs.errors import CorruptJob, NewerJob
-from jobs.ids import SKEW_SECONDS, order_at
 from jobs.schema import Job, State
 from jobs.spool import Spool
+from jobs.turns import key_of, limit_at, rank
 
 logger = logging.getLogger(__name__)
-
-
-#: Sorts before every order.
-_AHEAD: Final = "!"
 
 
 class PendingJob(NamedTuple):
@@ -32,7 +28,8 @@ class PendingQueue:
     """The pending jobs in order, kept in memory and refreshed from the directory.
 
     The heap may name jobs that are gone; the claim finds out. A job that is new to the directory is
-    read once, for its order, its model and the time before which it must wait. `now` is in seconds since the epoch.
+    read once, for its order, its model and the time before which it must wait; again after it was moved (`jobs.turns`).
+    `now` is in seconds since the epoch.
     It may step: a wait is turned into seconds of `monotonic` when the job is read, and cut to `longest_wait`.
 
     A job with an order that is further ahead of the clock than orders may be was accepted while the clock was wrong, or
@@ -53,8 +50,10 @@ class PendingQueue:
         self._monotonic = monotonic
         self._longest_wait = longest_wait
         self._heaps: dict[str, list[tuple[str, str]]] = {}
-        #: Orders after this one are ahead of the clock; as of the last refresh.
+        #: Keys after this one are ahead of the clock; as of the last refresh.
         self._limit = ""
+        #: The keys of the jobs that were moved; as of the last refresh.
+        self._turns: dict[str, str] = {}
         self._waiting: list[tuple[float, str, str, str]] = []
         #: The orders of the jobs that were taken before older ones.
         self._overtakers: list[str] = []
@@ -67,11 +66,23 @@ class PendingQueue:
         """Take in what is new in `pending/`, and forget what is gone."""
         self._follow_clock()
         present = set(self._spool.ids(State.PENDING))
+        self._take_out(self._moved())
         for job_id in present - self._known:
             self._add(job_id)
         if sum(map(len, self._heaps.values())) + len(self._waiting) > 2 * len(present) + 100:
             self._rebuild(present)
         self._known = present
+
+    def _moved(self) -> set[str]:
+        """The known jobs whose keys have changed."""
+        before, self._turns = self._turns, self._spool.turns.all()
+        changed = (job_id for job_id, _ in before.items() ^ self._turns.items())
+        return self._known.intersection(changed)
+
+    def _take_out(self, job_ids: set[str]) -> None:
+        if job_ids:
+            self._known -= job_ids
+            self._rebuild(self._known)
 
     def pop(self, warm: Collection[str] = (), look_ahead: int = 0) -> PendingJob | None:
         """The job to run now, taken out; None if there is none.
@@ -116,8 +127,8 @@ class PendingQueue:
     def _wake(self) -> None:
         now = self._monotonic()
         while self._waiting and self._waiting[0][0] <= now:
-            _, order, job_id, model = heapq.heappop(self._waiting)
-            self._ready(model, order, job_id)
+            _, key, job_id, model = heapq.heappop(self._waiting)
+            self._ready(model, key, job_id)
 
     def _add(self, job_id: str) -> None:
         try:
@@ -133,25 +144,22 @@ class PendingQueue:
         self._push(job)
 
     def _push(self, job: Job) -> None:
+        key = self._turns.get(job.id) or key_of(job.order)
         wait = min(job.not_before - self._now(), self._longest_wait)
         if wait > 0:
-            heapq.heappush(self._waiting, (self._monotonic() + wait, job.order, job.id, job.model_id))
+            heapq.heappush(self._waiting, (self._monotonic() + wait, key, job.id, job.model_id))
         else:
-            self._ready(job.model_id, job.order, job.id)
+            self._ready(job.model_id, key, job.id)
 
-    def _ready(self, model: str, order: str, job_id: str) -> None:
-        heapq.heappush(self._heaps.setdefault(model, []), (self._rank(order), job_id))
-
-    def _rank(self, order: str) -> str:
-        """What sorts jobs: their orders, those first that are ahead of the clock."""
-        return order if order <= self._limit else f"{_AHEAD}{order}"
+    def _ready(self, model: str, key: str, job_id: str) -> None:
+        heapq.heappush(self._heaps.setdefault(model, []), (rank(key, self._limit), job_id))
 
     def _follow_clock(self) -> None:
         """Take in what time it is; where the clock was set back, the jobs are ranked again."""
-        before, self._limit = self._limit, order_at(self._now() + SKEW_SECONDS)
+        before, self._limit = self._limit, limit_at(self._now())
         if self._limit < before:
             for model, heap in self._heaps.items():
-                self._heaps[model] = sorted((self._rank(rank.removeprefix(_AHEAD)), job_id) for rank, job_id in heap)
+                self._heaps[model] = sorted((rank(known, self._limit), job_id) for known, job_id in heap)
             self._overtakers.clear()
 
     def _rebuild(self, present: set[str]) -> None:

@@ -62,6 +62,7 @@ class RequestValidator:
             prompt=request.prompt,
             negative_prompt=request.negative_prompt or None,
             settings=sent_settings(request.settings),
+            labels=distinct(request.labels),
             effective_settings=effective,
             callback_steps=_callback_steps(request.settings, entry),
             warnings=[
@@ -114,6 +115,11 @@ class RequestValidator:
         name = document.get("model_id")
         key = self.catalog.key(name) if isinstance(name, str) else None
         return {} if key is None else limits.expected(self.catalog.entry(key).limits, "settings")
+
+
+def distinct(labels: list[str]) -> list[str]:
+    """Labels in their order, each once."""
+    return list(dict.fromkeys(label.strip() for label in labels))
 
 
 def sent_settings(settings: RequestSettings) -> dict[str, Any]:

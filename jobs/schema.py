@@ -71,6 +71,21 @@ SequenceLength = Annotated[
     int, Meta(ge=1, le=512, description="Tokens of the prompt that are read; the model may allow fewer")
 ]
 
+MAX_LABELS: Final = 16
+Labels = Annotated[
+    list[
+        Annotated[
+            str,
+            Meta(min_length=1, max_length=40, pattern=r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"),
+        ]
+    ],
+    Meta(
+        max_length=MAX_LABELS,
+        description="Names to find images by",
+        extra={EXPECTED: f"a list of at most {MAX_LABELS} labels, each of 1 to 40 characters, with no space around it"},
+    ),
+]
+
 
 class RequestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `settings` of a request."""
@@ -123,6 +138,7 @@ class GenerateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     prompt: Annotated[str, Meta(min_length=1, description="What the image shows")]
     negative_prompt: Annotated[str, Meta(description="What to avoid, where the model supports it")] | None = None
     settings: RequestSettings = msgspec.field(default_factory=RequestSettings)
+    labels: Labels = []
 
 
 class DroppedRequest(GenerateRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,6 +182,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=False):
     negative_prompt: str | None = None
     #: As sent.
     settings: dict[str, Any] = {}
+    #: Given to every image of the job.
+    labels: list[str] = []
     effective_settings: EffectiveSettings
     callback_steps: int | None = None
     warnings: list[str] = []

@@ -231,11 +231,7 @@ class Spool(SpoolReader):
 
     def finish(self, job: Job, state: State, final: State, *, error: JobError | None = None) -> Job:
         """Write the outcome into the job's file, then move it to its final directory."""
-        done = job.evolve(
-            outcome=final.value,
-            error=error,
-            completed_at=timestamp(),
-        )
+        done = job.evolve(outcome=final.value, error=error, completed_at=timestamp())
         self._rewrite(done, state, name="final")
         return self.roll_forward(done, state)
 
@@ -263,13 +259,14 @@ class Spool(SpoolReader):
         files.replace(self.layout.preview_of(job_id), webp, self.layout.temporary, durable=False, name="preview")
 
     def forget(self, job_id: str) -> None:
-        """Remove what only a living job needs: progress, preview, tombstones, and the request to cancel it."""
+        """Remove what only a living job needs: progress, preview, turn, tombstones, and the request to cancel it."""
         for path in (
             self.layout.progress_of(job_id),
             self.layout.preview_of(job_id),
             self.layout.cancel_request(job_id),
         ):
             path.unlink(missing_ok=True)
+        self.turns.remove(job_id)
         self.tombstones.remove(job_id)
 
     def _rewrite(self, job: Job, state: State, *, name: str) -> None:

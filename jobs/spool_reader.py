@@ -19,6 +19,7 @@ from jobs.errors import CorruptJob, JobNotFound
 from jobs.ids import is_job_id
 from jobs.job_format import decode_job
 from jobs.schema import Job, Progress, State
+from jobs.turns import Turns
 
 #: Look-ups go the way that jobs move, so a job that moves meanwhile is met again further on.
 _LIFE: Final = tuple(State)
@@ -33,6 +34,7 @@ class SpoolReader:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        self.turns = Turns(layout.turns, layout.temporary)
         self._ended: dict[str, State] = {}
 
     # --- Paths --------------------------------------------------------------------------------

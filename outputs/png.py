@@ -32,9 +32,10 @@ def encode(image: Image.Image, about: Sidecar | None) -> bytes:
 
 
 def record(about: Sidecar) -> dict[str, Any]:
-    """What of the sidecar is known before the file is: all but size and checksum."""
+    """What of the sidecar is known before the file is and never changes: not size and checksum, nor what people say."""
     content: dict[str, Any] = msgspec.to_builtins(about)
-    del content["size_bytes"], content["sha256"]
+    for name in ("size_bytes", "sha256", "favourite", "labels"):
+        del content[name]
     return content
 
 

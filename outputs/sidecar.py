@@ -57,3 +57,6 @@ class Sidecar(Struct, frozen=True, kw_only=True):
     #: Size and SHA-256 of the PNG file.
     size_bytes: int
     sha256: str
+    #: What people say of the image; the only fields that change. Its PNG has none of them.
+    favourite: bool = False
+    labels: list[str] = []

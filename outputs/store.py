@@ -9,11 +9,11 @@ import os
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from core import files, rights
+from core import files, locks, rights
 from core.failpoints import failpoint
 from core.layout import Layout
 from jobs import ids
@@ -37,6 +37,9 @@ class Observer(Protocol):
 
     def image_added(self, sidecar: Sidecar) -> None:
         """This image is committed."""
+
+    def image_changed(self, image_id: str) -> None:
+        """What people say of this image has changed."""
 
     def image_removed(self, image_id: str) -> None:
         """This image is gone."""
@@ -73,7 +76,8 @@ class ImageStore:
         path = self.path(sidecar.id)
         self._make_folder(path.parent)
         files.replace(path, png, self.layout.temporary, name="image")
-        files.replace(path.with_suffix(".json"), encode(sidecar), self.layout.temporary, name="sidecar")
+        with locks.locked_folder(path.parent):
+            files.replace(path.with_suffix(".json"), encode(sidecar), self.layout.temporary, name="sidecar")
         self.damage.remove(sidecar.id)
         if self._observer is not None:
             self._observer.image_added(sidecar)
@@ -192,6 +196,32 @@ class ImageStore:
     def _look_at(self, image_id: str) -> tuple[Fingerprint, ...]:
         return look_at((self.path(image_id), self.sidecar_path(image_id)))
 
+    def annotate(self, image_id: str, **said: Any) -> Sidecar:
+        """Change what people say of an image (`favourite`, `labels`), durably; returns its sidecar.
+
+        Whatever else the sidecar holds stays as it is, also what a newer program wrote. All who write or remove
+        sidecars of a folder do so one after the other, so no two changes undo each other, and none brings a deleted
+        image back.
+        Raises ImageNotFound, DamagedImage, OSError.
+        """
+        path = self.sidecar_path(image_id)
+        try:
+            with locks.locked_folder(path.parent):
+                before = self.sidecar(image_id)
+                after = msgspec.structs.replace(before, **said)
+                if after != before:
+                    document = msgspec.json.decode(files.read(path), type=dict[str, msgspec.Raw])
+                    document |= {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in said.items()}
+                    content = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+                    files.replace(path, content, self.layout.temporary, name="annotate")
+        except FileNotFoundError as error:
+            if self.layout.temporary.exists():  # there is no folder of this day
+                raise ImageNotFound(image_id) from error
+            raise
+        if after != before and self._observer is not None:
+            self._observer.image_changed(image_id)
+        return after
+
     def delete(self, image_id: str) -> None:
         """Remove an image with all its bytes; raises ImageNotFound, OSError.
 
@@ -201,7 +231,8 @@ class ImageStore:
         """
         sidecar = self.sidecar_path(image_id)
         try:
-            files.move(sidecar, self.layout.deletion(image_id), name="delete")
+            with locks.locked_folder(sidecar.parent):
+                files.move(sidecar, self.layout.deletion(image_id), name="delete")
         except FileNotFoundError as error:
             if sidecar.exists():  # it is the small folder that is missing
                 raise

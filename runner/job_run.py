@@ -202,6 +202,7 @@ class JobRun:
             warnings=[*job.warnings, *drawn.warnings],
             size_bytes=0,
             sha256="",
+            labels=job.labels,
         )
 
 

@@ -11,6 +11,7 @@ from core.locks import ExclusiveLock
 from core.settings import Settings
 from jobs.claims import recover
 from jobs.drops.adopter import Adopter
+from jobs.pause import is_paused
 from jobs.pending import PendingJob, PendingQueue
 from jobs.schema import JobError, State
 from jobs.spool import Spool
@@ -35,6 +36,8 @@ class JobSource:
         self.watcher = Watcher([spool.layout.bell, spool.layout.incoming]) if settings.watch else None
         #: Whether the last scan failed, since the data directory is gone or refuses to be read.
         self.is_lost = False
+        #: When the folder of the moved jobs last changed (ns since the epoch).
+        self._turns_at = 0
         #: Jobs whose recovery the disk refused.
         self._unrecovered: set[str] = set()
         self._scan_at = 0.0
@@ -51,6 +54,20 @@ class JobSource:
             self._has_new = True
         if self.spool.layout.incoming in rung:
             self._adopt_at = 0.0
+
+    def is_paused(self) -> bool:
+        """Whether somebody asked that no job is begun."""
+        return is_paused(self.spool.layout)
+
+    def was_reordered(self) -> bool:
+        """Whether jobs were moved since the last call; then the next ones are chosen anew. Raises OSError."""
+        before, self._turns_at = self._turns_at, self.spool.layout.turns.stat().st_mtime_ns
+        self._is_dirty = self._is_dirty or before != self._turns_at
+        return before != self._turns_at
+
+    def choose_again(self) -> None:
+        """The jobs that were taken out and given to nobody take their turns again."""
+        self._is_dirty = True
 
     def scan_if_due(self) -> None:
         """Look at everything every `scan_seconds`, and at the drops when an event came.

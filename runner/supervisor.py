@@ -35,6 +35,7 @@ _LEAVE_BEHIND_SECONDS: Final = 10.0
 #: How often it is looked at the end whether killed workers are gone, in seconds.
 _KILLED_LOOK: Final = 0.01
 _LOST: Final = "The data directory is gone or cannot be used: no job is begun until it is back."
+_ON_REQUEST: Final = "The queue is paused: no job is begun until somebody resumes it."
 _FULL: Final = "The disk is nearly full: no job is begun until there is room again."
 
 
@@ -143,6 +144,11 @@ class Supervisor:
 
     def _dispatch(self) -> None:
         """Give the jobs whose turn it is to workers that wait; start workers where there are too few."""
+        is_paused = self._is_paused()
+        if self._source.was_reordered() or is_paused:
+            self._put_back()
+        if is_paused:
+            return
         self._fetch()
         if not self._next_jobs or self._is_held_back():
             return
@@ -156,6 +162,21 @@ class Supervisor:
         wanted = len(self._next_jobs) - len(self._in_state(SlotState.STARTING))
         for slot in [slot for slot in self._slots if slot.is_startable and not slot.backoff.remaining()][:wanted]:
             slot.start()
+
+    def _is_paused(self) -> bool:
+        """Whether no job may be begun now, since somebody asked for it."""
+        is_paused = self._source.is_paused()
+        if is_paused:
+            self._pause = _ON_REQUEST
+        elif self._pause == _ON_REQUEST:
+            self._pause = None
+        return is_paused
+
+    def _put_back(self) -> None:
+        """Give the jobs that no worker has back to the order, which may be another one by now."""
+        if self._next_jobs:
+            self._next_jobs.clear()
+            self._source.choose_again()
 
     def _fetch(self) -> None:
         """Take the next jobs out of the order, as many as there are workers for them, now or soon."""
@@ -188,6 +209,8 @@ class Supervisor:
 
     def _seconds_to_dispatch(self) -> float:
         """Until `_dispatch` has something to do although nobody says anything."""
+        if self._pause == _ON_REQUEST:
+            return float("inf")  # the doorbell rings when it is over, and every scan looks
         if not self._next_jobs:
             return self._source.seconds_to_next_job() if self._open_slots() else float("inf")
         if self._pause:

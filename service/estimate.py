@@ -8,6 +8,7 @@ from typing import Final
 
 from core.errors import IndexUnavailable
 from jobs import runner_status
+from jobs.pause import is_paused
 from jobs.runner_status import RunnerStatus
 from jobs.schema import Job, Phase, State
 from service.services import Services
@@ -24,7 +25,24 @@ class Estimator:
         self._services = services
         self._now = now
         self._runners: tuple[float, list[RunnerStatus]] = (float("-inf"), [])
+        self._somebody_lives = False
         self._means: dict[str, tuple[float, float | None]] = {}
+
+    def seconds_to_empty(self, running: int) -> float | None:
+        """Seconds until all that waits now is drawn, and half of each of the jobs that run; None where unknown."""
+        try:
+            waiting = self._services.jobs.waiting_by_model()
+        except IndexUnavailable:
+            return None
+        if not waiting and not running:
+            return 0.0
+        runners = self._runner_statuses()
+        times = [(self._mean(model), amount) for model, amount in waiting.items()]
+        if not self._somebody_lives or is_paused(self._services.layout) or any(mean is None for mean, _ in times):
+            return None
+        busy = [self._mean(status.loaded_models[-1]) for status in runners if status.job_id and status.loaded_models]
+        seconds = sum((mean or 0.0) * amount for mean, amount in times) + sum(mean or 0.0 for mean in busy) / 2
+        return seconds / max(1, len(runners))
 
     def seconds_left(self, snapshot: JobSnapshot) -> float | None:
         """Seconds to the end of a job that waits or runs."""
@@ -75,6 +93,7 @@ class Estimator:
         if abs(self._now() - moment) > _FRESH:
             runners = runner_status.read_all(self._services.layout)
             living = [runner for runner in runners if runner.is_alive]
+            self._somebody_lives = bool(living)
             statuses = [runner.status for runner in living or runners if runner.status is not None]
             self._runners = (self._now(), statuses)
         return statuses

@@ -11,7 +11,7 @@ import msgspec
 
 from core.errors import InvalidRequest
 from jobs.errors import DuplicateJob, JobNotFound
-from jobs.requests import sent_settings
+from jobs.requests import distinct, sent_settings
 from jobs.schema import GenerateRequest, Job, State
 from service.errors import KeyReused, StateConflict
 from service.services import Services
@@ -74,6 +74,7 @@ class Submitter:
             "prompt": job.prompt,
             "negative_prompt": job.negative_prompt,
             "settings": {**job.settings, "seed": job.effective_settings.seed},
+            "labels": job.labels,
         }
         request = self._services.validator.generate(msgspec.json.encode(body))
         return self.submit(request, client, retry_of=job.id)
@@ -117,8 +118,9 @@ class Submitter:
             request.prompt,
             request.negative_prompt or None,
             sent_settings(request.settings),
+            distinct(request.labels),
         )
-        return asked == (job.model_id, job.prompt, job.negative_prompt, job.settings)
+        return asked == (job.model_id, job.prompt, job.negative_prompt, job.settings, job.labels)
 
 
 def _check_key(key: str) -> None:

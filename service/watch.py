@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import CyberImageError
+from core.layout import Layout
 from jobs.errors import CorruptJob, JobNotFound
 from jobs.ids import image_folder, image_id
 from jobs.schema import State
@@ -104,7 +105,8 @@ class JobWatcher:
     def _poll(self) -> None:
         while self._watched and not self._is_stopping():
             time.sleep(INTERVAL)
-            queue = _stamp(self._spool.layout.state(State.PROCESSING))
+            layout = self._spool.layout
+            queue = hash(tuple(stamp(path) for path in (layout.state(State.PROCESSING), layout.turns, layout.paused)))
             for job_id, watched in list(self._watched.items()):
                 self._compare(job_id, watched, queue)
         self._poller = None
@@ -127,11 +129,8 @@ class JobWatcher:
             logger.warning("Job %s could not be read; trying again: %s", job_id, error)
 
     def _files(self, latest: JobSnapshot, queue: int) -> tuple[int, ...]:
-        """What would differ if the job had changed: its file, progress and preview, its images' folder, the queue."""
-        job, layout = latest.job, self._spool.layout
-        images = layout.image(image_folder(image_id(job.order, 1)))
-        paths = (layout.job(latest.state, job.id), layout.progress_of(job.id), layout.preview_of(job.id), images)
-        return (*(_stamp(path) for path in paths), queue if latest.state is State.PENDING else 0)
+        """What would differ if the job had changed: its own files, and for one that waits the queue."""
+        return (*files_of(self._spool.layout, latest), queue if latest.state is State.PENDING else 0)
 
     def _publish(self, watched: _Watched, news: JobSnapshot) -> None:
         if news == watched.latest:
@@ -149,7 +148,15 @@ class JobWatcher:
             subscription.end()
 
 
-def _stamp(path: Path | str) -> int:
+def files_of(layout: Layout, latest: JobSnapshot) -> tuple[int, ...]:
+    """What would differ if a job had changed: its file, progress and preview, and its images' folder."""
+    job = latest.job
+    images = layout.image(image_folder(image_id(job.order, 1)))
+    paths = (layout.job(latest.state, job.id), layout.progress_of(job.id), layout.preview_of(job.id), images)
+    return tuple(stamp(path) for path in paths)
+
+
+def stamp(path: Path | str) -> int:
     """Changes whenever the file is replaced, or the directory's names do; 0 where there is none."""
     try:
         status = os.stat(path)

@@ -53,5 +53,6 @@ def sidecar_of(job: Job, number: int, png: bytes, **facts: Any) -> Sidecar:
         "requested_negative_prompt": job.negative_prompt,
         "settings": job.effective_settings,
         "attempt": job.attempts,
+        "labels": job.labels,
     }
     return sidecar(job.order, number, png, **(follows | facts))

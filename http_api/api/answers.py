@@ -147,6 +147,7 @@ class JobSummary(_Answer, frozen=True, kw_only=True):
     error_type: Annotated[str | None, Meta(description="`cancelled` for a cancelled job")]
     source: Literal["http", "file"]
     retry_of: str | None
+    labels: Annotated[list[str], Meta(description="Given to its images")]
 
 
 class StatusAnswer(JobSummary, frozen=True, kw_only=True):
@@ -192,6 +193,8 @@ class MetadataAnswer(_Answer, frozen=True, kw_only=True):
     warnings: list[str]
     size_bytes: int
     sha256: str
+    favourite: bool
+    labels: list[str]
     file_path: str
 
 
@@ -209,6 +212,67 @@ class CancelAnswer(DoneAnswer, frozen=True, kw_only=True):
     cancelled: Annotated[bool, Meta(description="false: it stops at its next step")]
 
 
+class CancelManyAnswer(DoneAnswer, frozen=True, kw_only=True):
+    """What became of the jobs."""
+
+    cancelled: Annotated[int, Meta(description="Jobs that are cancelled by now")]
+    stopping: Annotated[int, Meta(description="Jobs that stop at their next step")]
+    ended: Annotated[int, Meta(description="Jobs that had completed or failed before, or are not known")]
+    left: Annotated[int, Meta(description="Jobs that were not reached in time; ask again")]
+
+
+class MoveAnswer(DoneAnswer, frozen=True, kw_only=True):
+    """The job has another turn."""
+
+    job_id: str
+    queue_position: Annotated[int | None, Meta(description="0 = next")]
+
+
+class PauseAnswer(DoneAnswer, frozen=True, kw_only=True):
+    """Whether jobs are begun."""
+
+    paused: bool
+
+
+class MeAnswer(_Answer, frozen=True, kw_only=True):
+    """Who asks, and what that key may do."""
+
+    key: Annotated[str | None, Meta(description="The key's name; null where no keys are needed")]
+    scopes: list[Literal["read", "submit", "admin"]]
+
+
+class RunnerDevice(_Answer, frozen=True, kw_only=True):
+    """What is done on one device."""
+
+    device: Annotated[str, Meta(description="As set up, or as found: `cpu`, `cuda:0`, ...")]
+    name: str | None
+    state: str
+    message: str | None
+    job_id: str | None
+    models: Annotated[list[str], Meta(description="In memory")]
+
+
+class RunnerAnswer(_Answer, frozen=True, kw_only=True):
+    """What the runner does now: of several, the busiest one."""
+
+    state: Literal["none", "starting", "loading", "warming_up", "drawing", "idle", "paused"]
+    message: Annotated[str, Meta(description="A sentence for people")]
+    devices: list[RunnerDevice]
+
+
+class OrderAnswer(_Answer, frozen=True, kw_only=True):
+    """The active jobs in their real order: those that run, then those that wait."""
+
+    order: list[str]
+    more: Annotated[int, Meta(description="How many more wait")]
+
+
+class RemovedAnswer(_Answer, frozen=True, kw_only=True):
+    """An image is gone."""
+
+    id: str
+
+
 class ResetAnswer(DoneAnswer, frozen=True, kw_only=True):
     """Stalled jobs went back to pending."""
 
@@ -219,6 +283,10 @@ class QueueAnswer(Counts, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Jobs by status; the rest with `detailed=true`."""
 
     queue_size: int
+    paused: Annotated[bool, Meta(description="Whether no job is begun before somebody resumes the queue")]
+    eta_seconds: Annotated[
+        float | None, Meta(description="Seconds until all that waits now is drawn; null where that is not known")
+    ]
     recent_24h: Counts | UnsetType = UNSET
     avg_processing_time_seconds: float | UnsetType = UNSET
     models: dict[str, Counts] | UnsetType = UNSET
@@ -240,10 +308,31 @@ class GalleryImage(_Answer, frozen=True, kw_only=True):
     job_id: str
     image_number: int
     total_images: int
+    favourite: bool
+    labels: list[str]
+
+
+class LabelCount(_Answer, frozen=True, kw_only=True):
+    """A label, and how many images have it."""
+
+    label: str
+    images: int
+
+
+class LabelsAnswer(_Answer, frozen=True, kw_only=True):
+    """The labels that images have, those of most images first."""
+
+    labels: list[LabelCount]
+
+
+class DeletedAnswer(DoneAnswer, frozen=True, kw_only=True):
+    """The images are gone."""
+
+    deleted: Annotated[int, Meta(description="How many were there to be deleted; those that were gone are no error")]
 
 
 class GalleryAnswer(_Answer, frozen=True, kw_only=True):
-    """A page of the gallery, newest first."""
+    """A page of the gallery."""
 
     images: list[GalleryImage]
     page: Annotated[int, Meta(description="As asked; 1 with a cursor")]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import msgspec
 from falcon import Request, Response
 from msgspec import Meta, Struct
 
 from core.errors import InvalidRequest
-from core.explain import EXPECTED, explain
-from core.strict_json import parse_object
+from core.explain import EXPECTED
 from enrich.enricher import DEFAULT_STYLE, STYLES, Enricher, Enrichment
 from http_api.api.answers import EnrichAnswer
 from http_api.server import blocking
 from http_api.server.client_address import sender
-from http_api.server.request_body import read_json
+from http_api.server.request_body import read_struct
 from service.rate_limit import RateLimiter
 
 _ONE_OF: Final = f"one of {', '.join(STYLES)}"
@@ -38,7 +36,7 @@ class EnrichResource:
 
     def on_post(self, req: Request, resp: Response) -> None:
         """Answer the enriched prompt and who wrote it."""
-        request = self._request(read_json(req))
+        request = self._request(req)
         found = self._charged(req, request)
         resp.media = EnrichAnswer(
             original_prompt=found.original_prompt,
@@ -58,13 +56,8 @@ class EnrichResource:
             blocking.run(lambda: self._limiter.refund(receipt))
             raise
 
-    def _request(self, raw: bytes) -> EnrichRequest:
-        document = parse_object(raw)
-        try:
-            request = msgspec.convert(document, EnrichRequest)
-        except msgspec.ValidationError as error:
-            fault = explain(error, document, EnrichRequest, name="a request")
-            raise InvalidRequest(fault.sentence, fault.path) from error
+    def _request(self, req: Request) -> EnrichRequest:
+        request = read_struct(req, EnrichRequest)
         if len(request.prompt) > self._prompt_limit:
             raise InvalidRequest(
                 f"prompt has {len(request.prompt)} characters; at most {self._prompt_limit} are allowed.", "prompt"

@@ -20,8 +20,9 @@ from service.watch import JobWatcher, Subscription
 #: Seconds between comments that keep proxies from closing a silent stream, and find clients that are gone.
 KEEP_ALIVE: Final = 15.0
 #: Seconds after which a stream ends by itself; the browser connects again and misses nothing.
-_LIFETIME: Final = 3600.0
-_RETRY: Final = b"retry: 2000\n\n"
+LIFETIME: Final = 3600.0
+#: After how many milliseconds a browser connects again.
+RETRY: Final = b"retry: 2000\n\n"
 
 
 class EventResource:
@@ -52,16 +53,16 @@ class EventResource:
             resp.content_type = "text/event-stream"
             resp.set_header("X-Accel-Buffering", "no")
             events = self._events(first, subscription, known, req.context.prefix)
-            resp.stream = _Stream(events, held.pop_all().close)
+            resp.stream = Stream(events, held.pop_all().close)
 
     def _events(
         self, first: RenderedStatus, subscription: Subscription, known: str | None, prefix: str
     ) -> Iterator[bytes]:
-        yield _RETRY
+        yield RETRY
         latest = first
         if first.version != known:
             yield _event(first, prefix)
-        end = time.monotonic() + _LIFETIME
+        end = time.monotonic() + LIFETIME
         while not latest.is_final and not subscription.is_over and time.monotonic() < end:
             news = subscription.wait(KEEP_ALIVE)
             if news is None:
@@ -76,7 +77,7 @@ class EventResource:
             yield b"event: end\ndata: {}\n\n"
 
 
-class _Stream:
+class Stream:
     """An iterable that unsubscribes when the server closes it, even if it never began."""
 
     def __init__(self, events: Iterator[bytes], end: Callable[[], object]) -> None:

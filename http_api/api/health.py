@@ -11,6 +11,7 @@ from core.errors import IndexUnavailable
 from http_api.api.answers import LiveAnswer, ReadyAnswer
 from http_api.server import blocking
 from jobs import runner_status
+from jobs.pause import is_paused
 from jobs.runner_status import Runner, RunnerState
 from service import scrub
 from service.readiness import SilenceWatch, StorageCheck, missing_data
@@ -62,7 +63,7 @@ class ReadyResource:
         limit = self._services.settings.max_pending
         return {
             "storage": {"ok": False, "message": message, "free_bytes": 0},
-            "queue": {"ok": False, "message": "", "pending": 0, "limit": limit},
+            "queue": {"ok": False, "message": "", "pending": 0, "limit": limit, "paused": False},
             "index": {"ok": False, "message": ""},
             "runner": {"ok": False, "message": "", "state": RunnerState.STOPPED.value, "runners": []},
             "images": {"ok": True, "message": "", "damaged": 0},
@@ -77,9 +78,11 @@ class ReadyResource:
 
     def _queue(self) -> dict[str, Any]:
         pending, limit = self._services.spool.pending_count(), self._services.settings.max_pending
-        is_full = pending >= limit
-        message = f"The queue is full: {pending} jobs are pending." if is_full else ""
-        return {"ok": not is_full, "message": message, "pending": pending, "limit": limit}
+        paused = is_paused(self._services.layout)
+        message = "The queue is paused: no job is begun until somebody resumes it." if paused else ""
+        if pending >= limit:
+            message = f"The queue is full: {pending} jobs are pending."
+        return {"ok": not message, "message": message, "pending": pending, "limit": limit, "paused": paused}
 
     def _index(self) -> dict[str, Any]:
         try:

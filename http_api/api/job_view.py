@@ -76,6 +76,8 @@ def message(snapshot: JobSnapshot) -> str:
 
 
 def _pending_message(snapshot: JobSnapshot) -> str:
+    if snapshot.paused:
+        return "Waiting: the queue is paused"
     if snapshot.job.attempts:
         return f"Waiting for attempt {snapshot.job.attempts + 1}{_because(snapshot.job)}"
     if snapshot.position is None:

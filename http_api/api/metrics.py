@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from core.errors import IndexUnavailable
 from http_api.server import blocking, request_metrics
 from jobs import runner_status
+from jobs.pause import is_paused
 from jobs.index.figures import BOUNDS, Figures, Histogram
 from jobs.runner_status import RunnerState
 from jobs.schema import State
@@ -74,6 +75,8 @@ class _Figures(Collector):
         yield from self._of_runner()
 
     def _of_storage(self) -> Iterator[Metric]:
+        paused = is_paused(self._services.layout)
+        yield GaugeMetricFamily("cyberimage_queue_paused", "Whether no job is begun until it is resumed.", value=paused)
         free = self._services.spool.capacity.free_bytes()
         yield GaugeMetricFamily("cyberimage_free_bytes", "Free space of the data directory.", value=free)
         about = "Requests refused by a rate limit."

@@ -8,11 +8,14 @@ from falcon import Request, Response
 from msgspec import Meta, Struct, structs
 
 from core.settings import Settings
-from http_api.api.answers import QueueAnswer, ResetAnswer
+from http_api.api import queue_view
+from http_api.api.answers import PauseAnswer, ResetAnswer
 from http_api.server import blocking
 from jobs.claims import recover_all
 from jobs.index.job_index import JobIndex
+from jobs.pause import pause, resume
 from jobs.spool import Spool
+from service.snapshot_reader import SnapshotReader
 
 
 class QueueQuery(Struct, frozen=True, kw_only=True):
@@ -24,16 +27,30 @@ class QueueQuery(Struct, frozen=True, kw_only=True):
 class QueueResource:
     """`GET /api/queue`."""
 
-    def __init__(self, jobs: JobIndex) -> None:
+    def __init__(self, jobs: JobIndex, reader: SnapshotReader) -> None:
         self._jobs = jobs
+        self._reader = reader
 
     def on_get(self, req: Request, resp: Response, query: QueueQuery) -> None:
         """Counts; with `detailed=true` those of the last 24 hours, by model, and the failure rate."""
-        counts = self._jobs.counts()
         details = structs.asdict(self._jobs.statistics()) if query.detailed else {}
-        resp.media = QueueAnswer(**structs.asdict(counts), queue_size=counts.pending, **details)
+        resp.media = queue_view.queue(self._reader.queue(), **details)
 
     on_head = on_get
+
+
+class PauseResource:
+    """`POST /api/queue/pause` and `POST /api/queue/resume`."""
+
+    def __init__(self, spool: Spool, *, is_pause: bool) -> None:
+        self._spool = spool
+        self._is_pause = is_pause
+
+    def on_post(self, req: Request, resp: Response) -> None:
+        """Begin or end the pause; again is fine."""
+        blocking.run(lambda: (pause if self._is_pause else resume)(self._spool))
+        message = "Paused: jobs that run go on, no other begins" if self._is_pause else "Jobs begin again"
+        resp.media = PauseAnswer(status="success", message=message, paused=self._is_pause)
 
 
 class ResetQueueResource:

@@ -89,7 +89,7 @@ def _serialize(req: Request, resp: Response, error: HTTPError) -> None:
 def _sentence(req: Request, error: HTTPError) -> str:
     """falcon's own errors often carry a title only; say what is right as well."""
     if req.method not in falcon.COMBINED_METHODS:
-        return f"{req.method[:40]!r} is not a method of HTTP; allowed are GET, HEAD, POST, DELETE and OPTIONS."
+        return f"{req.method[:40]!r} is not a method of HTTP; allowed are GET, HEAD, POST, PUT, DELETE and OPTIONS."
     if error.description:
         return str(error.description)
     if isinstance(error, falcon.HTTPMethodNotAllowed):

@@ -10,7 +10,7 @@ from falcon import Request, Response
 
 from core import hosts
 from core.errors import InvalidRequest
-from http_api.access import KeyFile, Scope
+from http_api.access import SCOPES, KeyFile, Scope
 from http_api.route import Operations
 from http_api.server.errors import ApiError
 
@@ -42,6 +42,7 @@ class KeyGuard:
                 falcon.HTTP_403, f"The key {key.name!r} lacks the scope '{operation.scope.value}' that this needs."
             )
         req.context.key = key.name
+        req.context.scopes = [scope for scope in SCOPES if key.may(scope)]
 
 
 def _presented(req: Request) -> str:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import falcon
+import msgspec
 from falcon import Request
+from msgspec import Struct
 
-from core.strict_json import SIZE_LIMIT
+from core.errors import InvalidRequest
+from core.explain import explain
+from core.strict_json import SIZE_LIMIT, parse_object
 from http_api.server import blocking, places
 from http_api.server.client_address import sender
 from http_api.server.errors import ApiError
 
 #: How long a client may take to send its body, in seconds.
 BODY_SECONDS: Final = 30.0
+
+Body = TypeVar("Body", bound=Struct)
 
 
 def read_json(req: Request) -> bytes:
@@ -31,6 +37,16 @@ def read_json(req: Request) -> bytes:
     if len(body) < length:
         raise ApiError(falcon.HTTP_400, f"The body ended after {len(body)} of the declared {length} bytes.")
     return body
+
+
+def read_struct(req: Request, kind: type[Body]) -> Body:
+    """A JSON body as its struct; raises InvalidRequest with a sentence that names the field, and as `read_json`."""
+    document = parse_object(read_json(req))
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        fault = explain(error, document, kind, name="a request")
+        raise InvalidRequest(fault.sentence, fault.path) from error
 
 
 def refuse_body(req: Request) -> None:

@@ -40,10 +40,14 @@ from jobs.index.queries import (
     Row,
     Statistics,
 )
-from jobs.schema import Job, JobError, State
+from jobs.schema import ACTIVE_STATES, FINAL_STATES, Job, JobError, State
 from jobs.spool import Spool
+from jobs.turns import AHEAD, between, just_before, key_of, limit_at, rank
 
 logger = logging.getLogger(__name__)
+
+#: The folder of the jobs that were moved, among those that are compared.
+TURNS: Final = "turns"
 
 
 class JobPage(Struct, frozen=True, kw_only=True):
@@ -83,7 +87,7 @@ class JobIndex(DerivedIndex):
         with _best_effort(job), self.file.write() as database:
             # Looked at under the write lock: if the job has moved on, its mover writes after us.
             if self._spool.holds(state, job.id):
-                database.execute(PUT, _row(job.id, job, state))
+                database.execute(PUT, self._row(job.id, job, state))
 
     def job_moving(self, job: Job, state: State) -> None:
         """Note that `job` is in `state`, just before its holder moves it there.
@@ -92,14 +96,14 @@ class JobIndex(DerivedIndex):
         between the two leaves its job to a recovery or to `repair`, which both write what is true.
         """
         with _best_effort(job), self.file.write() as database:
-            database.execute(PUT, _row(job.id, job, state))
+            database.execute(PUT, self._row(job.id, job, state))
 
     def job_moved(self, job: Job, state: State) -> None:
         """Write again what `job_moving` wrote, if a repair that ran between the two found the old place."""
         with _best_effort(job):
             with self.file.read() as database:
                 known = database.execute("SELECT * FROM job WHERE id = ?", (job.id,)).fetchone()
-            if known == _row(job.id, job, state):
+            if known == self._row(job.id, job, state):
                 return
         self.job_changed(job, state)
 
@@ -119,11 +123,42 @@ class JobIndex(DerivedIndex):
             )
 
     def position(self, job: Job) -> int:
-        """How many pending jobs are before this one (0 = next); raises IndexUnavailable."""
+        """How many pending jobs have their turns before this one (0 = next); raises IndexUnavailable."""
+        key = self._spool.turns.of(job.id) or key_of(job.order)
         with self.file.read() as database:
-            query = "SELECT count(*) FROM job WHERE state = ? AND ord < ?"
-            (before,) = database.execute(query, (NUMBER[State.PENDING], _key(job.order))).fetchone()
-        return int(before)
+            return queries.waiting_before(database, key, limit_at(time.time()))
+
+    def active(self, limit: int) -> tuple[list[str], list[str]]:
+        """The first jobs that run, and the first that wait, by their turns; raises IndexUnavailable."""
+        with self.file.read() as database:
+            waiting = queries.waiting(database, limit_at(time.time()), limit)
+            return queries.running(database, limit), [job_id for job_id, _ in waiting]
+
+    def ended_since(self, order: str) -> list[str]:
+        """The jobs with later orders that have ended; raises IndexUnavailable."""
+        query = (
+            f"SELECT id FROM job WHERE state IN ({', '.join(str(NUMBER[state]) for state in FINAL_STATES)}) AND ord > ?"
+        )
+        with self.file.read() as database:
+            return [job_id for (job_id,) in database.execute(query, (_key(order),))]
+
+    def waiting_by_model(self) -> dict[str, int]:
+        """How many jobs of each model are pending; raises IndexUnavailable."""
+        with self.file.read() as database:
+            return cached_until_write(database, "waiting by model", lambda: queries.waiting_by_model(database))
+
+    def key_before(self, job: Job | None, moved: str) -> str | None:
+        """The key with which a job gets its turn just before another one that waits, or before all where that is None.
+
+        None where no other job waits. Raises IndexUnavailable.
+        """
+        limit = limit_at(time.time())
+        with self.file.read() as database:
+            if job is None:
+                first = [place for job_id, place in queries.waiting(database, limit, 2) if job_id != moved]
+                return _before(first[0], None) if first else None
+            place = rank(self._spool.turns.of(job.id) or key_of(job.order), limit)
+            return _before(place, queries.last_before(database, place, limit, moved))
 
     def mean_duration(self, model: str, sample: int = 20) -> float | None:
         """Mean seconds of the model's latest completed jobs; None if there are none. Raises IndexUnavailable."""
@@ -164,19 +199,31 @@ class JobIndex(DerivedIndex):
         """Load all jobs."""
         run_script(database, TABLES)
         for state in STATES:  # a job that moves meanwhile is met again, and the later state stays
-            database.executemany("INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._rows(state))
+            database.executemany("INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._rows(state))
         run_script(database, COUNTERS)
 
     def folders(self) -> dict[str, int]:
-        """The states' directories."""
-        return {state: os.stat(self._spool.layout.state(state)).st_ctime_ns for state in STATES}
+        """The states' directories, and that of the jobs that were moved."""
+        paths = {state.value: self._spool.layout.state(state) for state in STATES}
+        paths[TURNS] = str(self._spool.layout.turns)
+        return {name: os.stat(path).st_ctime_ns for name, path in paths.items()}
 
     def names(self, folder: str) -> Iterator[str]:
-        """The jobs in a state's directory."""
-        return self._spool.ids(State(folder))
+        """The jobs in a state's directory; of those that were moved and have not ended, `<id>.<key>`."""
+        if folder != TURNS:
+            return self._spool.ids(State(folder))
+        moved = self._spool.turns.all().items()
+        return (
+            f"{job_id}.{key}" for job_id, key in moved if any(self._spool.holds(at, job_id) for at in ACTIVE_STATES)
+        )
 
     def known_names(self, database: sqlite3.Connection, folder: str) -> set[str]:
-        """The jobs that the index has in a state."""
+        """The jobs that the index has in a state, or moved: as `names` has them."""
+        if folder == TURNS:
+            moved = database.execute(
+                "SELECT id, turn FROM job WHERE turn IS NOT NULL AND state < ?", (len(ACTIVE_STATES),)
+            )
+            return {f"{job_id}.{key}" for job_id, key in moved}
         rows = database.execute("SELECT id FROM job WHERE state = ?", (NUMBER[State(folder)],))
         return {job_id for (job_id,) in rows}
 
@@ -185,10 +232,11 @@ class JobIndex(DerivedIndex):
         return {STATES[number]: n for number, n in database.execute("SELECT state, n FROM total")}
 
     def correct(self, database: sqlite3.Connection, name: str) -> None:
-        """Write the state that a job is in now."""
-        row = self._present_row(name)
+        """Write the state that a job is in now, and its turn."""
+        job_id = name.partition(".")[0]
+        row = self._present_row(job_id)
         if row is None:
-            database.execute("DELETE FROM job WHERE id = ?", (name,))
+            database.execute("DELETE FROM job WHERE id = ?", (job_id,))
         else:
             database.execute(PUT, row)
 
@@ -209,8 +257,15 @@ class JobIndex(DerivedIndex):
         """The entry of the job in this state; None if it is not there or cannot be read."""
         with suppress(OSError, ValueError, msgspec.DecodeError):
             facts = _decode_facts(files.read(self._spool.path(state, job_id)))
-            return _row(job_id, facts, state)
+            return self._row(job_id, facts, state)
         return None
+
+    def _row(self, job_id: str, job: Job | _Facts, state: State) -> Row:
+        key = _key(job.order)
+        bucket = int.from_bytes(key[:6], "big") // BUCKET_MS
+        error = job.error.type if job.error and state is State.FAILED else None
+        turn = None if state.is_final else self._spool.turns.of(job_id)
+        return job_id, key, NUMBER[state], job.model_id, bucket, job.duration_seconds, _waited(job, key), error, turn
 
 
 @contextmanager
@@ -224,11 +279,11 @@ def _best_effort(job: Job) -> Iterator[None]:
         logger.warning("Job %s could not be indexed: %s", job.id, error)
 
 
-def _row(job_id: str, job: Job | _Facts, state: State) -> Row:
-    key = _key(job.order)
-    bucket = int.from_bytes(key[:6], "big") // BUCKET_MS
-    error = job.error.type if job.error and state is State.FAILED else None
-    return job_id, key, NUMBER[state], job.model_id, bucket, job.duration_seconds, _waited(job, key), error
+def _before(place: str, previous: str | None) -> str:
+    """A key between a rank and the one before it, if there is any alike; both are ahead of the clock or neither is."""
+    band = AHEAD if place.startswith(AHEAD) else ""
+    key = place.removeprefix(AHEAD)
+    return band + (just_before(key) if previous is None else between(previous.removeprefix(AHEAD), key))
 
 
 def _waited(job: Job | _Facts, key: bytes) -> float | None:

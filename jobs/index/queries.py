@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from core.derived_index import FOLDERS
 from core.errors import InvalidRequest
-from jobs.schema import State
+from jobs.schema import ACTIVE_STATES, State
+from jobs.turns import AHEAD, rank
 
-VERSION: Final = 2
+VERSION: Final = 3
 DAY_SECONDS: Final = 86400
 #: Statistics are kept per ten minutes of acceptance; the rest of the window is counted exactly.
 BUCKET_MS: Final = 600_000
@@ -21,10 +22,16 @@ BUCKET_MS: Final = 600_000
 STATES: Final = tuple(State)
 NUMBER: Final = {state: number for number, state in enumerate(STATES)}
 
+#: Active jobs come first among the states; only these have turns.
+_ACTIVE: Final = f"state < {len(ACTIVE_STATES)}"
+#: The key by which active jobs are sorted (`jobs.turns`).
+_KEY: Final = "ifnull(turn, lower(hex(ord)))"
+
+#: `turn`: the key of a job that was moved.
 TABLES: Final = f"""
 CREATE TABLE job (
     id TEXT PRIMARY KEY, ord BLOB NOT NULL, state INTEGER NOT NULL, model TEXT NOT NULL,
-    bucket INTEGER NOT NULL, seconds REAL, waited REAL, error TEXT
+    bucket INTEGER NOT NULL, seconds REAL, waited REAL, error TEXT, turn TEXT
 ) WITHOUT ROWID;
 CREATE TABLE total (state INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TABLE tally (
@@ -47,6 +54,7 @@ _COUNT_OUT: Final = """
 COUNTERS: Final = f"""
 CREATE INDEX by_state ON job (state, ord);
 CREATE INDEX by_model ON job (model, state, ord);
+CREATE INDEX by_turn ON job (state, {_KEY}) WHERE {_ACTIVE};
 INSERT INTO total SELECT state, count(*) FROM job GROUP BY state;
 INSERT INTO tally SELECT bucket, model, state, count(*), count(seconds), total(seconds) FROM job GROUP BY 1, 2, 3;
 CREATE TRIGGER job_in AFTER INSERT ON job BEGIN {_COUNT_IN} END;
@@ -54,12 +62,12 @@ CREATE TRIGGER job_out AFTER DELETE ON job BEGIN {_COUNT_OUT} END;
 CREATE TRIGGER job_moved AFTER UPDATE ON job BEGIN {_COUNT_OUT} {_COUNT_IN} END;
 """
 PUT: Final = """
-INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET ord = excluded.ord, state = excluded.state,
+INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET ord = excluded.ord, state = excluded.state,
     model = excluded.model, bucket = excluded.bucket, seconds = excluded.seconds, waited = excluded.waited,
-    error = excluded.error
+    error = excluded.error, turn = excluded.turn
 """
 
-Row = tuple[str, bytes, int, str, int, float | None, float | None, str | None]
+Row = tuple[str, bytes, int, str, int, float | None, float | None, str | None, str | None]
 
 
 class Counts(Struct, frozen=True, kw_only=True):
@@ -169,3 +177,55 @@ def parse_cursor(cursor: str | None) -> Place | None:
     except ValueError:
         pass
     raise InvalidRequest(f"cursor is {cursor!r}; give the next_cursor of the page before.", "cursor")
+
+
+# --- Turns: `limit` is that of the clock, see `jobs.turns` -----------------------------------------
+
+_WAITING: Final = f"{_ACTIVE} AND state = {NUMBER[State.PENDING]}"
+
+
+def waiting_before(database: sqlite3.Connection, key: str, limit: str) -> int:
+    """How many pending jobs have their turns before a job with this key."""
+    place = rank(key, limit)
+    if place.startswith(AHEAD):
+        conditions = {f"{_KEY} < ?": (place,), f"{_KEY} > ? AND {_KEY} < ?": (limit, place.removeprefix(AHEAD))}
+    else:
+        conditions = {f"{_KEY} < ?": (key,), f"{_KEY} > ?": (limit,)}
+    counts = (
+        database.execute(f"SELECT count(*) FROM job WHERE {_WAITING} AND {condition}", values).fetchone()[0]
+        for condition, values in conditions.items()
+    )
+    return sum(counts)
+
+
+def running(database: sqlite3.Connection, amount: int) -> list[str]:
+    """Jobs that are processing, in the order in which they were accepted or moved."""
+    where = f"{_ACTIVE} AND state = {NUMBER[State.PROCESSING]}"
+    rows = database.execute(f"SELECT id FROM job WHERE {where} ORDER BY {_KEY}, id LIMIT ?", (amount,))
+    return [job_id for (job_id,) in rows]
+
+
+def waiting(database: sqlite3.Connection, limit: str, amount: int) -> list[tuple[str, str]]:
+    """The first pending jobs in the order of their turns, with their ranks."""
+    query = f"SELECT {_KEY}, id FROM job WHERE {_WAITING} AND {_KEY} >= ? AND {_KEY} <= ? ORDER BY 1, 2 LIMIT ?"
+    ends = ((AHEAD, "0"), (limit, "g"), ("0", limit))  # ahead of any clock; of this one; and the rest
+    parts = (database.execute(query, (*end, amount)).fetchall() for end in ends)
+    ranked = sorted((rank(key, limit), job_id) for part in parts for key, job_id in part)
+    return [(job_id, place) for place, job_id in ranked[:amount]]
+
+
+def last_before(database: sqlite3.Connection, place: str, limit: str, without: str) -> str | None:
+    """The rank of the last pending job before this rank, other than `without`; None where there is none alike.
+
+    Alike are jobs that are ahead of the clock, and those that are not.
+    """
+    query = f"SELECT max({_KEY}) FROM job WHERE {_WAITING} AND {_KEY} >= ? AND {_KEY} < ? AND id <> ?"
+    ends = [(AHEAD, place), (limit, place.removeprefix(AHEAD))] if place.startswith(AHEAD) else [("0", place)]
+    keys = [database.execute(query, (*end, without)).fetchone()[0] for end in ends]
+    return max((rank(key, limit) for key in keys if key is not None), default=None)
+
+
+def waiting_by_model(database: sqlite3.Connection) -> dict[str, int]:
+    """How many jobs of each model are pending."""
+    query = f"SELECT model, count(*) FROM job WHERE state = {NUMBER[State.PENDING]} GROUP BY model"
+    return dict(database.execute(query).fetchall())

@@ -22,9 +22,10 @@ from core.errors import IndexUnavailable, InvalidRequest
 from core.sqlite_index import run_script
 from jobs.ids import day_folder, image_folder, is_image_id
 from outputs.errors import DamagedImage, ImageNotFound
-from outputs.index import queries
-from outputs.index.queries import COMPLETE, FOLLOWERS, TABLES, VERSION, Row, day_of, to_image_id, to_number
+from outputs.index import queries, tables
+from outputs.index.queries import Change, Wanted
 from outputs.index.search_text import searchable, words
+from outputs.index.tables import COMPLETE, FOLLOWERS, TABLES, VERSION, Row, day_of, to_image_id, to_number
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 
@@ -55,6 +56,8 @@ class ImageIndex(DerivedIndex):
     def __init__(self, store: ImageStore) -> None:
         super().__init__(store.layout.image_index, VERSION)
         self._store = store
+        #: Images whose change could not be noted; comparing names would not find them.
+        self._missed: set[str] = set()
 
     # --- Observer ---------------------------------------------------------------------------
 
@@ -62,17 +65,25 @@ class ImageIndex(DerivedIndex):
         """Note a committed image; never raises, since `repair` finds what is missed."""
         self._follow(sidecar.id)
 
+    def image_changed(self, image_id: str) -> None:
+        """Note what people say of an image now; never raises."""
+        if not self._follow(image_id):
+            self._missed.add(image_id)
+
     def image_removed(self, image_id: str) -> None:
         """Note that an image is gone; never raises."""
         self._follow(image_id)
 
-    def _follow(self, image_id: str) -> None:
+    def _follow(self, image_id: str) -> bool:
         try:
             self.correct_all([image_id])
         except IndexUnavailable as error:
             logger.debug("Image %s is not in the index yet: %s", image_id, error)
         except (OSError, ValueError) as error:
             logger.warning("Image %s could not be indexed: %s", image_id, error)
+        else:
+            return True
+        return False
 
     # --- Reading ----------------------------------------------------------------------------
 
@@ -83,31 +94,50 @@ class ImageIndex(DerivedIndex):
         limit: int = 20,
         search: str = "",
         model: str | None = None,
+        favourite: bool = False,
+        label: str | None = None,
+        order: str | None = None,
+        oldest_first: bool = False,
         cursor: str | None = None,
     ) -> GalleryPage:
         """Page `page` (from 1) of `limit` images, or those after `cursor`.
 
-        Every word of `search` must occur in prompt or model. A page after the last is empty. Raises InvalidRequest
-        for too many words, for a cursor that no page gave and for one beside a page, and IndexUnavailable.
+        Every word of `search` must occur in prompt or model; `order` is that of a job, whose images are meant. A page
+        after the last is empty. Raises InvalidRequest for too many words, for a cursor that no page gave and for one
+        beside a page, and IndexUnavailable.
         """
-        offset, before = (page - 1) * limit, _before(cursor, page)
-        wanted = words(search)
-        if len(wanted) > _MAX_WORDS:
-            raise InvalidRequest(f"search has {len(wanted)} words; at most {_MAX_WORDS} are allowed.", "search")
+        offset, last = (page - 1) * limit, _before(cursor, page)
+        key = None if order is None else bytes.fromhex(order.replace("-", ""))
+        wanted = Wanted(tuple(words(search)), model, favourite, label, key)
+        if len(wanted.words) > _MAX_WORDS:
+            raise InvalidRequest(f"search has {len(wanted.words)} words; at most {_MAX_WORDS} are allowed.", "search")
         with self.file.read() as database:
             database.execute("BEGIN")
-            if before is not None:
-                total, found = queries.after(database, wanted, model, before, limit + 1)
-            elif wanted:
-                total, found = queries.matching(database, wanted, model, offset, limit)
+            if last is not None:
+                total, found = queries.after(database, wanted, last, limit + 1, oldest=oldest_first)
             else:
-                total, found = queries.newest(database, model, offset, limit)
+                total, found = queries.page(database, wanted, offset, limit, oldest=oldest_first)
             database.execute("COMMIT")
-        has_more = offset + limit < total if before is None else len(found) > limit
-        images, last = list(self._sidecars(found[:limit])), found[:limit][-1:]
+        has_more = offset + limit < total if last is None else len(found) > limit
+        images, ends = list(self._sidecars(found[:limit])), found[:limit][-1:]
         return GalleryPage(
-            images=images, total=total, has_more=has_more, next_cursor=last[0] if last and has_more else None
+            images=images, total=total, has_more=has_more, next_cursor=ends[0] if ends and has_more else None
         )
+
+    def labels(self, limit: int) -> list[tuple[str, int]]:
+        """The labels of most images, and of how many; raises IndexUnavailable."""
+        with self.file.read() as database:
+            return queries.labels(database, limit)
+
+    def last_change(self) -> int:
+        """The number of the last change that was noted; raises IndexUnavailable. It falls when the index is rebuilt."""
+        with self.file.read() as database:
+            return queries.last_change(database)
+
+    def changes(self, after: int, limit: int) -> list[Change]:
+        """What changed after that number, oldest first, as far as it is still known; raises IndexUnavailable."""
+        with self.file.read() as database:
+            return queries.changes(database, after, limit)
 
     def count(self, model: str | None = None) -> int:
         """How many images there are; raises IndexUnavailable."""
@@ -124,26 +154,32 @@ class ImageIndex(DerivedIndex):
 
     # --- Repair: see DerivedIndex -----------------------------------------------------------
 
+    def needs_repair(self) -> bool:
+        """As every index; first notes the changes that could not be noted when they were made."""
+        for image_id in list(self._missed):
+            if self._follow(image_id):
+                self._missed.discard(image_id)
+        return super().needs_repair()
+
     def fill(self, database: sqlite3.Connection) -> None:
         """Load all sidecars. The full-text index is the slow part and follows afterwards, in `finish`."""
         run_script(database, TABLES)
         for folder in sorted(self.folders()):
             rows = [row for image_id in sorted(self.names(folder)) if (row := self._read_row(image_id))]
-            database.executemany("INSERT OR IGNORE INTO image VALUES (?, ?, ?)", (row[:3] for row in rows))
-            database.executemany("INSERT OR IGNORE INTO body VALUES (?, ?)", ((row[0], row[3]) for row in rows))
-        queries.begin_filling(database)
+            tables.insert_all(database, rows)
+        tables.begin_filling(database)
         run_script(database, FOLLOWERS)
 
     def is_finished(self, database: sqlite3.Connection) -> bool:
         """Whether the full-text index has every image."""
-        return queries.filled(database) == COMPLETE
+        return tables.filled(database) == COMPLETE
 
     def finish(self) -> None:
         """Bring the full-text index up to date, oldest images first, in transactions that hold up nobody."""
         finished = False
         while not finished:
             with self.file.write() as database:
-                finished = queries.fill_some(database)
+                finished = tables.fill_some(database)
 
     def folders(self) -> dict[str, int]:
         """The days' folders, `YYYY/MM/DD`."""
@@ -162,7 +198,7 @@ class ImageIndex(DerivedIndex):
 
     def known_names(self, database: sqlite3.Connection, folder: str) -> set[str]:
         """The images that the index has for a day."""
-        start, end = queries.span(day_of(folder))
+        start, end = tables.span(day_of(folder))
         rows = database.execute("SELECT k, ord FROM image WHERE k >= ? AND k < ?", (start, end))
         return {to_image_id(number, order) for number, order in rows}
 
@@ -176,15 +212,16 @@ class ImageIndex(DerivedIndex):
         if row is None:
             key = (to_number(name), bytes.fromhex(name[4:36]))
             database.execute("DELETE FROM image WHERE k = ? AND ord = ?", key)
-        elif database.execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?)", row[:3]).rowcount:
-            database.execute("INSERT INTO body VALUES (?, ?)", (row[0], row[3]))
+        else:
+            tables.put(database, row)
 
     def _read_row(self, image_id: str) -> Row | None:
         """The entry of a committed image; None if there is none or its sidecar cannot be read."""
         with suppress(OSError, ValueError, ImageNotFound, DamagedImage):
             sidecar = self._store.sidecar(image_id)  # whole, since a page shows the whole of it
             text = searchable(sidecar.prompt, sidecar.model_id)
-            return to_number(image_id), bytes.fromhex(image_id[4:36]), sidecar.model_id, text
+            number, order = to_number(image_id), bytes.fromhex(image_id[4:36])
+            return Row(number, order, sidecar.model_id, text, sidecar.favourite, tuple(sorted(set(sidecar.labels))))
         return None
 
 

@@ -19,7 +19,7 @@ from jobs.ids import OrderClock
 from jobs.index.job_index import JobIndex
 from jobs.schema import Job, State, encode
 from jobs.spool import Spool
-from outputs.index import queries as index_queries
+from outputs.index import tables as index_tables
 from outputs.index.image_index import ImageIndex
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
@@ -55,8 +55,8 @@ def check(index: ImageIndex, expected: list[str]) -> None:
 def test_the_full_text_part_is_filled_in_steps_while_images_come_and_go(
     store: ImageStore, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index_queries, "_STEP_ROWS", 2)
-    monkeypatch.setattr(index_queries, "_STEP_PAGES", 1)
+    monkeypatch.setattr(index_tables, "_STEP_ROWS", 2)
+    monkeypatch.setattr(index_tables, "_STEP_PAGES", 1)
     images = [commit(store, spool, f"castle {number}").id for number in range(9)]
     index = image_index(spool.layout.data)
     index.file.publish(index.fill)
@@ -64,7 +64,7 @@ def test_the_full_text_part_is_filled_in_steps_while_images_come_and_go(
     finished, steps = False, 0
     while not finished:
         with index.file.write() as database:
-            finished = index_queries.fill_some(database)
+            finished = index_tables.fill_some(database)
         steps += 1
         if steps < 8:
             images.append(commit(store, spool, "castle late").id)
@@ -85,8 +85,8 @@ def test_a_rebuild_that_is_killed_at_any_write_is_finished_by_the_next_repair(
     images = [commit(store, spool, f"castle {number}").id for number in range(12)]
     code = (
         "import os, signal, sqlite3, sys; from pathlib import Path\n"
-        "from outputs.index import queries as index_queries; from tests.indexes import image_index\n"
-        "index_queries._STEP_ROWS, index_queries._STEP_PAGES = 2, 1\n"
+        "from outputs.index import tables as index_tables; from tests.indexes import image_index\n"
+        "index_tables._STEP_ROWS, index_tables._STEP_PAGES = 2, 1\n"
         "limit, seen = int(sys.argv[2]), 0\n"
         "def audit(event, arguments):\n"
         "    global seen\n"
@@ -95,10 +95,10 @@ def test_a_rebuild_that_is_killed_at_any_write_is_finished_by_the_next_repair(
         "    global seen; seen += 1\n"
         "    if seen == limit: os.kill(os.getpid(), signal.SIGKILL)\n"
         "sys.addaudithook(audit)\n"
-        "step = index_queries.fill_some\n"
+        "step = index_tables.fill_some\n"
         "def counted(database):\n"
         "    done = step(database); count(); return done\n"
-        "index_queries.fill_some = counted\n"
+        "index_tables.fill_some = counted\n"
         "image_index(Path(sys.argv[1])).rebuild()"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}

@@ -18,8 +18,8 @@ from core.layout import Layout
 from jobs import ids
 from jobs.spool import Spool
 from outputs.index.image_index import ImageIndex
-from outputs.index.queries import to_image_id, to_number
 from outputs.index.search_text import fold
+from outputs.index.tables import to_image_id, to_number
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from tests.conftest import REPOSITORY

@@ -1,0 +1,20 @@
+"""`GET /api/me`: what the key that was shown may do, so that no page offers what would be refused."""
+
+from __future__ import annotations
+
+from falcon import Request, Response
+
+from http_api.access import SCOPES
+from http_api.api.answers import MeAnswer
+
+
+class MeResource:
+    """Who asks."""
+
+    def on_get(self, req: Request, resp: Response) -> None:
+        """The key's name and scopes; everything where no keys are needed."""
+        resp.set_header("Cache-Control", "no-store")
+        scopes = req.context.get("scopes") or SCOPES
+        resp.media = MeAnswer(key=req.context.get("key"), scopes=[scope.value for scope in scopes])
+
+    on_head = on_get
