@@ -7,6 +7,7 @@ from typing import Final
 from enrich.enricher import STYLES
 from http_api.access import Scope
 from http_api.api import answers
+from http_api.api.archive import ArchiveResource
 from http_api.api.enrich import EnrichRequest, EnrichResource
 from http_api.api.events import EventResource
 from http_api.api.gallery import GalleryQuery, GalleryResource, LabelResource
@@ -266,6 +267,20 @@ ROUTES: Final = (
             summary="List the labels",
             description="What images are labelled with, and how many have each.",
             answers={200: answers.LabelsAnswer},
+        ),
+    ),
+    Route(
+        "/api/images/download",
+        IMAGES,
+        lambda context: ArchiveResource(context.services.store),
+        Operation(
+            method="POST",
+            scope=Scope.READ,
+            summary="Download several images",
+            description="A zip file of their PNGs, named by day and prompt.",
+            body=ManyImages,
+            answers={200: "application/zip"},
+            errors=(404,),
         ),
     ),
     Route(

@@ -19,8 +19,8 @@ from prometheus_client.registry import Collector
 from core.errors import IndexUnavailable
 from http_api.server import blocking, request_metrics
 from jobs import runner_status
-from jobs.pause import is_paused
 from jobs.index.figures import BOUNDS, Figures, Histogram
+from jobs.pause import is_paused
 from jobs.runner_status import RunnerState
 from jobs.schema import State
 from service import scrub

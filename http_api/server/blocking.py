@@ -104,6 +104,8 @@ READS: Final = Pool(2, longest_wait=10.0, niceness=5)
 SEARCHES: Final = Pool(1, longest_wait=10.0, niceness=5)
 #: Probes of the disk, for whoever watches over this process: one, so that a disk that hangs costs one thread.
 CHECKS: Final = Pool(1, longest_wait=3.0)
+#: The images of archives, which are read one after the other, each as its turn comes.
+ARCHIVES: Final = Pool(1, niceness=5)
 #: The repair of indexes, which may take as long as it likes.
 MAINTENANCE: Final = Pool(1, niceness=5)
 

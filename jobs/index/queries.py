@@ -208,7 +208,7 @@ def running(database: sqlite3.Connection, amount: int) -> list[str]:
 def waiting(database: sqlite3.Connection, limit: str, amount: int) -> list[tuple[str, str]]:
     """The first pending jobs in the order of their turns, with their ranks."""
     query = f"SELECT {_KEY}, id FROM job WHERE {_WAITING} AND {_KEY} >= ? AND {_KEY} <= ? ORDER BY 1, 2 LIMIT ?"
-    ends = ((AHEAD, "0"), (limit, "g"), ("0", limit))  # ahead of any clock; of this one; and the rest
+    ends = ((AHEAD, "/"), (limit, "g"), ("0", limit))  # ahead of any clock; of this one; and the rest
     parts = (database.execute(query, (*end, amount)).fetchall() for end in ends)
     ranked = sorted((rank(key, limit), job_id) for part in parts for key, job_id in part)
     return [(job_id, place) for place, job_id in ranked[:amount]]
