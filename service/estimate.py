@@ -65,12 +65,14 @@ class Estimator:
         return step * (images_after * settings.num_inference_steps + max(0, settings.num_inference_steps - done))
 
     def _of_waiting(self, job: Job, position: int) -> float | None:
-        """Its own time, and that of the jobs before it (taken to be like the latest ones), over all runners."""
+        """Its own time, and that of the jobs before it (taken to be like the latest ones), over all living runners."""
+        runners = self._runner_statuses()
+        if not self._somebody_lives:
+            return None
         own = self._whole(job)
         others = self._mean(job.model_id) or own
         if own is None or others is None:
             return None
-        runners = self._runner_statuses()
         ahead = position + (0.5 if runners and all(status.job_id for status in runners) else 0.0)
         return own + ahead * others / max(1, len(runners))
 

@@ -64,7 +64,7 @@ def test_every_operation_asks_for_the_scope_of_its_row(guarded: TestClient, rout
         headers = {"X-Api-Key": key, "Content-Type": "application/json"}
         return int(guarded.simulate_request(method, path, headers=headers, body=b"[]").status_code)
 
-    refused = {Scope.OPEN: "", Scope.READ: "", Scope.SUBMIT: "r", Scope.ADMIN: "rs"}[row.scope]
+    refused = {Scope.OPEN: "", Scope.ANY: "", Scope.READ: "", Scope.SUBMIT: "r", Scope.ADMIN: "rs"}[row.scope]
     for method in (row.method, "HEAD") if row.is_reading else (row.method,):
         for key in "rsa":
             assert (status(method, key) == 403) == (key in refused), (method, key)

@@ -37,6 +37,11 @@ documents = st.fixed_dictionaries(
         "negative_prompt": values,
         "style": st.sampled_from(["fantasy", "anime"]) | values,
         "settings": settings_objects | values,
+        "labels": st.lists(words, max_size=20) | values,
+        "ids": st.lists(words, max_size=3) | values,
+        "to": st.sampled_from(["front", "back"]) | values,
+        "before": words | values,
+        "status": st.just("pending") | values,
         "extra": values,
     },
 )
@@ -73,7 +78,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         "path": path,
         "params": query,
         "headers": {name: value for name, value in sent.items() if value},
-        "body": draw(bodies) if operation.method == "POST" else b"",
+        "body": draw(bodies) if operation.method in ("POST", "PUT") else b"",
     }
 
 

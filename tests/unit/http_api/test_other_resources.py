@@ -41,7 +41,7 @@ def test_the_queue_counts_jobs_by_state(client: TestClient, submit: Submit, begi
     services.spool.cancel(ids[2])
     held = begin(ids[3])
     counts = {"pending": 1, "processing": 1, "completed": 1, "failed": 1, "cancelled": 1, "total": 5}
-    assert client.simulate_get("/api/queue").json == {**counts, "queue_size": 1}
+    assert client.simulate_get("/api/queue").json == {**counts, "queue_size": 1, "paused": False, "eta_seconds": None}
     detailed = client.simulate_get("/api/queue", params={"detailed": "true"}).json
     assert detailed["recent_24h"] == counts
     assert detailed["models"] == {"tiny": counts}

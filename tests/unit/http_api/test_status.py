@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from falcon.testing import TestClient
 
-from jobs import runner_status
+from core.locks import ExclusiveLock
+from jobs import pause, runner_status
 from jobs.claims import Claim
 from jobs.ids import timestamp
 from jobs.runner_status import RunnerState, RunnerStatus
@@ -205,7 +206,26 @@ def test_eta_of_a_waiting_job_comes_from_the_runners_step_times(
     )
     runner_status.write(services.layout, runner, "cpu")
     submit()
+    alive = ExclusiveLock(services.layout.runner_lock("cpu"))
+    assert alive.acquire()
     assert status(client, submit())["eta_seconds"] == 0.5 * 4 * 2
+    alive.release()
+
+
+def test_nothing_is_estimated_while_nobody_draws(client: TestClient, submit: Submit, services: Services) -> None:
+    now = timestamp()
+    runner = RunnerStatus(
+        pid=os.getpid(), state=RunnerState.IDLE, step_seconds={"tiny": 0.5}, started_at=now, updated_at=now
+    )
+    runner_status.write(services.layout, runner, "cpu")
+    job_id = submit()
+    assert status(client, job_id)["eta_seconds"] is None
+    alive = ExclusiveLock(services.layout.runner_lock("cpu"))
+    assert alive.acquire()
+    pause.pause(services.spool)
+    found = status(client, job_id)
+    alive.release()
+    assert (found["eta_seconds"], found["message"]) == (None, "Waiting: the queue is paused")
 
 
 def test_eta_takes_the_step_time_of_the_runner_that_has_the_job(

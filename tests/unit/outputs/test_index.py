@@ -249,7 +249,7 @@ def test_totals_are_counted_anew_after_more_changes_than_are_kept(index: ImageIn
     assert index.page(search="castle").total == 3
     with index.file.write() as database:  # other processes, busy for long
         for k in range(1, 1202):
-            database.execute("INSERT INTO image VALUES (?, zeroblob(16), 'demo')", (k,))
+            database.execute("INSERT INTO image VALUES (?, zeroblob(16), 'demo', 0)", (k,))
             database.execute("INSERT INTO body VALUES (?, 'demo castle')", (k,))
         database.execute("DELETE FROM image WHERE k <= 1000")
     assert index.page(search="castle").total == 204
