@@ -11,7 +11,8 @@ import msgspec
 from core import files
 from core.layout import Layout
 from jobs import ids
-from jobs.schema import Job, State
+from jobs.pause import is_paused
+from jobs.schema import FINAL_STATES, Job, State
 from jobs.spool import Spool
 from outputs.errors import DamagedImage, ImageNotFound
 from outputs.sidecar import Sidecar
@@ -38,7 +39,7 @@ def violations(data: Path, history: History, *, ended: bool) -> list[str]:
     if not spool.layout.spool.exists():
         return [f"{job_id} was accepted and the spool is gone" for job_id in history.about("accepted")]
     found = [*_unreadable(spool), *_lost(spool, history), *_broken_images(spool, history), *_vanished(spool)]
-    found += _not_set_aside(spool, ended=ended)
+    found += [*_not_set_aside(spool, ended=ended), *_unheard(spool, history)]
     return [*found, *_unfinished(spool, history)] if ended else found
 
 
@@ -116,6 +117,23 @@ def _broken_images(spool: Spool, history: History) -> Iterator[str]:
             yield f"{image} was drawn again after its commit"
         if word == "drawing" and f"deleted {image}" in history.lines[:place]:
             yield f"{image} was drawn again after it was deleted"
+
+
+def _unheard(spool: Spool, history: History) -> Iterator[str]:
+    """P1: a pause, a move and what people say of an image last once they were acknowledged."""
+    store = ImageStore(spool.layout)
+    for image in history.about("annotated"):
+        found = store.sidecar(image)
+        if not found.favourite or found.labels != ["kept"]:
+            yield f"{image} was annotated and says {found.favourite}, {found.labels}"
+    words = [line.split()[0] for line in history.lines]
+    last = max((place for place, word in enumerate(words) if word in ("paused", "resuming")), default=None)
+    if last is not None and words[last] == "paused" and not is_paused(spool.layout):
+        yield "the queue was paused and is not"
+    for job_id in history.about("moved"):
+        ended = any(spool.holds(state, job_id) for state in FINAL_STATES)
+        if not ended and spool.turns.of(job_id) != scenario.MOVED:
+            yield f"{job_id} was moved and has the key {spool.turns.of(job_id)}"
 
 
 def _job_of(spool: Spool, image: str) -> str | None:
@@ -197,7 +215,7 @@ def _unfinished(spool: Spool, history: History) -> Iterator[str]:
         if job.outcome == "completed":
             yield from _missing_images(store, job)
     yield from _remains(spool, history)
-    for folder in ("tmp", "locks", "progress", "cancel", "deleted", "deleting", "damaged", "incoming"):
+    for folder in ("tmp", "locks", "progress", "cancel", "deleted", "deleting", "damaged", "turns", "incoming"):
         if left := sorted(path.name for path in (spool.layout.spool / folder).iterdir()):
             yield f"{folder}/ is not empty: {left}"
 

@@ -22,6 +22,7 @@ from jobs.drops.adopter import Adopter
 from jobs.errors import DuplicateJob
 from jobs.ids import is_order, timestamp
 from jobs.limits import Limits
+from jobs.pause import is_paused, pause, resume
 from jobs.pending import PendingQueue
 from jobs.requests import RequestValidator
 from jobs.schema import MAX_IMAGES, JobError, ModelDefaults, Phase, Progress, State
@@ -53,6 +54,8 @@ CORRUPT = {
     "processing/halved.json": b'{"schema": 1, "id": "hal',
 }
 MAX_ATTEMPTS = 4
+#: The key that a job is moved with: before all others.
+MOVED = "0001"
 
 
 def validator(folder: Path) -> RequestValidator:
@@ -95,10 +98,17 @@ class Life:
         self._submit()
         recover_all(self.spool, max_attempts=MAX_ATTEMPTS)
         self._adopt()
+        self._arrange()
         if self.spool.exists("regret"):
             self._record(f"cancelled {self.spool.cancel('regret').value}")
         self._work()
         self._delete("one", 1)
+        self._speak("one", 2)
+
+    def _speak(self, job_id: str, number: int) -> None:
+        image = ids.image_id(self.spool.find(job_id)[1].order, number)
+        self.store.annotate(image, favourite=True, labels=["kept"])
+        self._record(f"annotated {image}")
 
     def _submit(self) -> None:
         for job_id in SUBMITTED:
@@ -128,9 +138,21 @@ class Life:
         for job_id in result.adopted:
             self._record(f"accepted {job_id}")
 
+    def _arrange(self) -> None:
+        """Pause, move a job, and resume, as people do; the pause lasts if nobody lives to end it."""
+        pause(self.spool)
+        self._record("paused queue")
+        if self.spool.holds(State.PENDING, "two"):
+            self.spool.turns.put("two", MOVED)
+            self._record(f"moved two {MOVED}")
+        self._record("resuming queue")
+        resume(self.spool)
+
     # --- Work ---------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        if is_paused(self.spool.layout):
+            return
         queue = PendingQueue(self.spool)
         while True:
             queue.refresh()

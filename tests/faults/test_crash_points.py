@@ -23,7 +23,19 @@ from tests.faults.table import record
 
 #: What the issue asks to be covered.
 STEPS = ["submit", "adopt", "reject", "reason", "claim", "attempt", "progress", "image", "sidecar", "final", "requeue"]
-STEPS += ["final.move", "cancel", "tombstone", "delete", "thumbnail", "recover", "rewrite"]
+STEPS += [
+    "final.move",
+    "cancel",
+    "tombstone",
+    "delete",
+    "thumbnail",
+    "recover",
+    "rewrite",
+    "pause",
+    "resume",
+    "turn",
+    "annotate",
+]
 
 
 def fresh(folder: Path) -> Path:

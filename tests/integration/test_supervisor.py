@@ -15,10 +15,13 @@ import pytest
 
 from jobs import runner_status
 from jobs.ids import image_id
+from jobs.pause import pause, resume
 from jobs.runner_status import RunnerStatus
 from jobs.schema import State
 from runner.worker_process import processors
 from service.deletion import delete_image
+from service.queue import End, move
+from tests.indexes import data_at
 from tests.programs import Program, wait_until
 from tests.runner_harness import RunnerHarness, is_running
 
@@ -38,6 +41,46 @@ def test_jobs_run_in_order_of_acceptance_and_an_idle_worker_leaves(bare_harness:
     started = [job.started_at or "" for job in done]
     assert started == sorted(started)
     assert [job.attempts for job in done] == [1, 1, 1]
+
+
+def test_no_job_is_begun_while_the_queue_is_paused_and_moved_jobs_come_in_their_new_order(
+    bare_harness: RunnerHarness,
+) -> None:
+    """Both are known at once: the next scan would be a minute later."""
+    data = data_at(bare_harness.data)
+    data.jobs.repair()
+    pause(bare_harness.spool)
+    jobs = [bare_harness.submit(f"picture {number}") for number in range(3)]
+    with start(bare_harness, scan_seconds=60):
+        bare_harness.wait_for_status(lambda status: "queue is paused" in (status.message or ""), "the pause to be told")
+        assert [bare_harness.state(job) for job in jobs] == [State.PENDING] * 3
+        move(data, jobs[2].id, End.FRONT)
+        resume(bare_harness.spool)
+        done = [bare_harness.wait_for(job) for job in jobs]
+        bare_harness.wait_for_status(lambda status: status.state == "idle", "the end of the pause to be told")
+    assert sorted(range(3), key=lambda number: done[number].started_at or "") == [2, 0, 1]
+
+
+def test_a_job_that_waits_for_a_worker_is_chosen_again_after_a_move(
+    bare_harness: RunnerHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = tmp_path / "events"
+    monkeypatch.setenv("TEST_EVENTS", str(events))
+    data = data_at(bare_harness.data)
+    data.jobs.repair()
+    bare_harness.submit("kill")
+    other = bare_harness.submit()
+    with start(bare_harness, max_attempts=20, scan_seconds=60):
+        bare_harness.wait_for_status(lambda status: "crashed repeatedly" in (status.message or ""), "a pause")
+        pause(bare_harness.spool)
+        bare_harness.wait_for_status(
+            lambda status: status.state == "paused" and not status.worker_pid and not status.job_id, "no worker"
+        )
+        move(data, other.id, End.FRONT)
+        before = len(events.read_text().splitlines())
+        resume(bare_harness.spool)
+        bare_harness.wait_for(other)
+        assert events.read_text().splitlines()[before] == f"drawing {image_id(other.order, 1)}"
 
 
 def test_a_dropped_file_becomes_a_finished_job(bare_harness: RunnerHarness) -> None:

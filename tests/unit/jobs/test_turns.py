@@ -163,7 +163,7 @@ def test_a_job_that_was_begun_meanwhile_is_not_moved(
 def test_the_index_finds_out_where_jobs_were_moved_without_a_word(data: Data, new_job: NewJob) -> None:
     first, second = submitted(data, new_job, 2)
     other = Spool(Layout(data.layout.data))
-    for keys in ({second: "0"}, {second: "1", first: "0"}):
+    for keys in ({second: "001"}, {second: "002", first: "001"}):
         for job_id, key in keys.items():
             other.turns.put(job_id, key)
         assert data.jobs.needs_repair()
