@@ -71,6 +71,13 @@ def test_every_operation_asks_for_the_scope_of_its_row(guarded: TestClient, rout
         assert (status(method, "") == 401) == (row.scope is not Scope.OPEN)
 
 
+@pytest.mark.parametrize(("key", "scopes"), [("r", ["read"]), ("s", None), ("a", ["read", "submit", "admin"])])
+def test_a_key_is_told_what_it_may_do(guarded: TestClient, key: str, scopes: list[str] | None) -> None:
+    answer = guarded.simulate_get("/api/me", headers={"X-Api-Key": key})
+    assert answer.json["scopes"] == scopes if scopes else "submit" in answer.json["scopes"]
+    assert answer.json["key"]
+
+
 def test_what_is_not_served_leads_nowhere_with_and_without_a_key(guarded: TestClient) -> None:
     for headers in ({}, {"X-Api-Key": "a"}):
         assert guarded.simulate_get("/api/nowhere", headers=headers).status_code == 404
