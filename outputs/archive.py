@@ -100,6 +100,9 @@ class _Sink:
     def flush(self) -> None:
         """Nothing is held back."""
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def take(self) -> bytes:
         """What was written since the last call."""
         parts, self._parts = self._parts, []

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from http_api.access import Scope
 from jobs.catalog import Capabilities
 from jobs.index.queries import Counts
 from jobs.limits import Limits
@@ -238,7 +239,7 @@ class MeAnswer(_Answer, frozen=True, kw_only=True):
     """Who asks, and what that key may do."""
 
     key: Annotated[str | None, Meta(description="The key's name; null where no keys are needed")]
-    scopes: list[Literal["read", "submit", "admin"]]
+    scopes: Annotated[list[Scope], Meta(description="Of read, submit and admin")]
 
 
 class RunnerDevice(_Answer, frozen=True, kw_only=True):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from falcon import Request, Response
 
-from http_api.access import SCOPES
+from http_api.access import SCOPES, Scope
 from http_api.api.answers import MeAnswer
 
 
@@ -14,7 +16,7 @@ class MeResource:
     def on_get(self, req: Request, resp: Response) -> None:
         """The key's name and scopes; everything where no keys are needed."""
         resp.set_header("Cache-Control", "no-store")
-        scopes = req.context.get("scopes") or SCOPES
-        resp.media = MeAnswer(key=req.context.get("key"), scopes=[scope.value for scope in scopes])
+        scopes: Sequence[Scope] = req.context.get("scopes") or SCOPES
+        resp.media = MeAnswer(key=req.context.get("key"), scopes=list(scopes))
 
     on_head = on_get

@@ -88,7 +88,8 @@ def test_every_reader_sees_the_order_that_the_moves_made(drawn: st.DataObject) -
         data = data_at(Path(folder) / "data")
         data.spool.prepare()
         data.jobs.repair()
-        runner, expected = PendingQueue(data.spool), []
+        runner = PendingQueue(data.spool)
+        expected: list[str] = []
         for _ in range(drawn.draw(st.integers(3, 9))):
             what = drawn.draw(st.sampled_from(["submit", "front", "back", "before"]))
             if what == "submit" or len(expected) < 2:
