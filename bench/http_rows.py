@@ -172,7 +172,7 @@ def _after_a_change(context: Context, base: str, total: int) -> list[Row]:
         times = []
         for _ in range(10 * context.rounds):
             with index.write() as database:  # an image comes and goes
-                database.execute("INSERT INTO image VALUES (1, zeroblob(16), 'demo')")
+                database.execute("INSERT INTO image VALUES (1, zeroblob(16), 'demo', 0)")
                 database.execute("INSERT INTO body VALUES (1, ?)", (f"demo {word}",))
                 database.execute("DELETE FROM image WHERE k = 1")
             began = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +25,9 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.described import check_answer
+from tests.indexes import data_at
 from tests.programs import ApiProcess, api, free_port, wait_until
+from tests.sidecars import sidecar
 
 BODY = {"model_id": "tiny", "prompt": "a castle"}
 RAW = json.dumps(BODY).encode()
@@ -194,16 +198,21 @@ def test_many_submitters_lose_nothing(server: ApiProcess) -> None:
     assert {server.status(job_id)["status"] for job_id in answers} == {"pending"}
 
 
-def test_500_streams_follow_one_job_and_slow_nobody(server: ApiProcess) -> None:
+def test_500_streams_follow_one_job_or_everything_and_slow_nobody(server: ApiProcess) -> None:
     job_id = server.post("/generate", json=BODY).json()["job_id"]
+    about_it = b'event: job\ndata: {"id":"' + job_id.encode() + b'","status":"%b"'
     address = urlsplit(server.base)
-    streams = [socket.create_connection((address.hostname, address.port)) for _ in range(500)]
+    streams = [socket.create_connection((address.hostname, address.port)) for _ in range(300)]
+    pages = [socket.create_connection((address.hostname, address.port)) for _ in range(200)]
     try:
-        for plain in streams:
+        for plain in (*streams, *pages):
             plain.settimeout(60)
-            plain.sendall(request_of("GET", f"/api/jobs/{job_id}/events"))
+            path = "/api/events" if plain in pages else f"/api/jobs/{job_id}/events"
+            plain.sendall(request_of("GET", path))
         for plain in streams:
             read_until(plain, b'"status":"pending"')
+        for plain in pages:
+            read_until(plain, about_it % b"pending")
         seconds = []
         for _ in range(20):
             started = time.monotonic()
@@ -213,9 +222,30 @@ def test_500_streams_follow_one_job_and_slow_nobody(server: ApiProcess) -> None:
         assert server.post(f"/jobs/{job_id}/cancel").json()["cancelled"] is True
         for plain in streams:
             read_until(plain, b"event: end")
+        for plain in pages:
+            read_until(plain, about_it % b"failed")
     finally:
-        for plain in streams:
+        for plain in (*streams, *pages):
             plain.close()
+
+
+def test_an_archive_is_sent_as_it_is_read_and_broken_off_where_it_cannot_be_whole(server: ApiProcess) -> None:
+    data = data_at(data_of(server))
+    contents = [os.urandom(3 << 20), os.urandom(1 << 20)]
+    images = [sidecar(data.spool.clock.issue(), png=content) for content in contents]
+    for content, image in zip(contents, images, strict=True):
+        data.store.commit(content, image)
+    body = {"ids": [image.id for image in images]}
+    answer = server.post("/images/download", json=body)
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert [archive.read(name) for name in archive.namelist()] == contents
+    data.store.path(images[1].id).write_bytes(bytes(1 << 20))
+    with pytest.raises(httpx.TransportError):
+        server.post("/images/download", json=body)
+    assert server.get("/queue").status_code == 200
+    for image in images:
+        data.store.delete(image.id)
 
 
 def read_until(plain: socket.socket, mark: bytes) -> None:
