@@ -58,26 +58,28 @@ class PageSubscription:
 
     def __init__(self) -> None:
         self._news = threading.Event()
+        self._lock = threading.Lock()
         self._kept: dict[str, Event] = {}
         self.is_over = False
 
     def wait(self, timeout: float) -> list[Event]:
         """What is news; nothing after `timeout` seconds, or when watching is over."""
         self._news.wait(timeout)
-        self._news.clear()
-        kept, self._kept = self._kept, {}
+        with self._lock:
+            self._news.clear()
+            kept, self._kept = self._kept, {}
         return list(kept.values())
 
     def publish(self, events: Iterable[Event]) -> None:
         """Put news in; what they replace and nobody took is dropped."""
-        kept = self._kept
-        for event in events:
-            kept.pop(event.key, None)
-            kept[event.key] = event
-        if len(kept) > _MOST_KEPT:
-            self.end()
-        elif kept:
+        with self._lock:
+            for event in events:
+                self._kept.pop(event.key, None)
+                self._kept[event.key] = event
             self._news.set()
+            if len(self._kept) > _MOST_KEPT:
+                self._kept.clear()
+                self.is_over = True
 
     def end(self) -> None:
         """Nothing more will come: the server stops, or the page must begin again."""
@@ -109,7 +111,8 @@ class PageWatcher:
         self._turn = 0
         self._lock = threading.Lock()
         self._poller: threading.Thread | None = None
-        self._failure = ""
+        #: What failed at the last try, by what was tried.
+        self._failures: dict[str, str] = {}
 
     @contextmanager
     def watch(self) -> Iterator[PageSubscription]:
@@ -140,29 +143,36 @@ class PageWatcher:
                 time.sleep(INTERVAL)
                 with self._lock:
                     if not self._subscriptions:
-                        break
+                        self._poller = None
+                        return
                     self._look()
         finally:  # should it fail, the pages connect again, and find another poller
-            self._poller = None
-            if self._is_stopping() or self._subscriptions:
-                self._end_all()
+            with self._lock:
+                if self._poller is threading.current_thread():
+                    self._poller = None
+                    self._end_all()
 
     def _look(self) -> None:
         """Read what changed, and tell it."""
         if self._turn % _RUNNER_TURNS == 0:
-            self._try(lambda: self._tell([runner_look.look(self._services.layout)]))
+            self._try("the runner", self._look_at_runner)
         self._turn += 1
-        self._try(self._look_at_jobs)
-        self._try(self._look_at_images)
+        self._try("the jobs", self._look_at_jobs)
+        self._try("the images", self._look_at_images)
 
-    def _try(self, work: Callable[[], None]) -> None:
+    def _try(self, what: str, look: Callable[[], None]) -> None:
         """The next turn tries again; what keeps on failing is logged once."""
         try:
-            work()
+            look()
         except (CyberImageError, OSError) as error:
-            if str(error) != self._failure:
-                logger.warning("What pages show could not be read; trying again: %s", error)
-            self._failure = str(error)
+            if self._failures.get(what) != str(error):
+                logger.warning("Pages cannot be told of %s now; trying again: %s", what, error)
+            self._failures[what] = str(error)
+        else:
+            self._failures.pop(what, None)
+
+    def _look_at_runner(self) -> None:
+        self._tell([runner_look.look(self._services.layout)])
 
     def _look_at_jobs(self) -> None:
         told = self._active.look()

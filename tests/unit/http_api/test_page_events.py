@@ -240,9 +240,9 @@ def test_the_poller_rests_while_nobody_watches(watcher: PageWatcher) -> None:
 def test_looks_read_no_job_that_has_not_changed(
     watcher: PageWatcher, services: Services, submit: Submit, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(8):
+    for _ in range(4):
         begin(submit()).complete()
-    for _ in range(12):
+    for _ in range(8):
         submit()
     read: list[str] = []
     find = services.spool.find

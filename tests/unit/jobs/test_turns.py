@@ -79,7 +79,7 @@ def test_keys_hardly_grow() -> None:
     assert len(key) == 12
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_every_reader_sees_the_order_that_the_moves_made(drawn: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
