@@ -6,19 +6,13 @@ from typing import Final
 
 from enrich.enricher import STYLES
 from http_api.access import Scope
-from http_api.api import answers
-from http_api.api.archive import ArchiveResource
+from http_api.api import answers, queue_answers
 from http_api.api.enrich import EnrichRequest, EnrichResource
 from http_api.api.events import EventResource
-from http_api.api.gallery import GalleryQuery, GalleryResource, LabelResource
+from http_api.api.gallery import GalleryQuery, GalleryResource
 from http_api.api.generate import GenerateResource
 from http_api.api.images import (
-    DeleteImagesResource,
-    FavouriteResource,
-    ImageLabelResource,
     ImageResource,
-    LabelRequest,
-    ManyImages,
     MetadataResource,
     PngResource,
     ThumbnailResource,
@@ -33,9 +27,7 @@ from http_api.api.jobs import (
 )
 from http_api.api.me import MeResource
 from http_api.api.models import ModelResource
-from http_api.api.page_events import PageEventResource
-from http_api.api.queue import PauseResource, QueueQuery, QueueResource, ResetQueueResource
-from http_api.api.queue_order import CancelManyRequest, CancelManyResource, MoveRequest, MoveResource
+from http_api.api.queue import QueueQuery, QueueResource, ResetQueueResource
 from http_api.api.status import StatusQuery, StatusResource
 from http_api.route import FILE_HEADERS, IF_NONE_MATCH, Header, Operation, Route, Tag, file_answers
 from jobs.schema import GenerateRequest
@@ -153,48 +145,6 @@ ROUTES: Final = (
         ),
     ),
     Route(
-        "/api/jobs/{job_id}/move",
-        JOBS,
-        lambda context: MoveResource(context.services, context.reader),
-        Operation(
-            method="POST",
-            scope=Scope.ADMIN,
-            summary="Move a job that waits",
-            description="To the front, to the back, or just before another one. It keeps its place over restarts.",
-            body=MoveRequest,
-            answers={200: answers.MoveAnswer},
-            errors=(409,),
-        ),
-    ),
-    Route(
-        "/api/jobs/cancel",
-        JOBS,
-        lambda context: CancelManyResource(context.services.spool),
-        Operation(
-            method="POST",
-            scope=Scope.SUBMIT,
-            summary="Cancel several jobs",
-            description="Those that are named, or all that wait. Jobs that have ended are counted, and no error.",
-            body=CancelManyRequest,
-            answers={200: answers.CancelManyAnswer},
-        ),
-    ),
-    Route(
-        "/api/events",
-        JOBS,
-        lambda context: PageEventResource(context.page_watcher),
-        Operation(
-            method="GET",
-            scope=Scope.READ,
-            summary="Follow everything",
-            description="Server-sent events for a whole page: first the present state, then what changes. `queue`: the "
-            "answer of /api/queue; `runner`: what it does; `jobs`: the order of the active jobs; `job`: the answer of "
-            "/api/status of one that changed, the last one when it ends; `image`: one that came or changed; "
-            "`image_removed`. Ask for the gallery once the stream has begun, and nothing is missed.",
-            answers={200: "text/event-stream"},
-        ),
-    ),
-    Route(
         "/api/queue",
         JOBS,
         lambda context: QueueResource(context.services.jobs, context.reader),
@@ -205,30 +155,6 @@ ROUTES: Final = (
             description="By state; with `detailed` also those of the last 24 hours, by model, and the failure rate.",
             query=QueueQuery,
             answers={200: answers.QueueAnswer},
-        ),
-    ),
-    Route(
-        "/api/queue/pause",
-        JOBS,
-        lambda context: PauseResource(context.services.spool, is_pause=True),
-        Operation(
-            method="POST",
-            scope=Scope.ADMIN,
-            summary="Pause the queue",
-            description="No job is begun, also after restarts, until it is resumed; those that run go on.",
-            answers={200: answers.PauseAnswer},
-        ),
-    ),
-    Route(
-        "/api/queue/resume",
-        JOBS,
-        lambda context: PauseResource(context.services.spool, is_pause=False),
-        Operation(
-            method="POST",
-            scope=Scope.ADMIN,
-            summary="Resume the queue",
-            description="Jobs are begun again.",
-            answers={200: answers.PauseAnswer},
         ),
     ),
     Route(
@@ -255,77 +181,6 @@ ROUTES: Final = (
             query=GalleryQuery,
             answers={200: answers.GalleryAnswer},
             errors=(404, 409),
-        ),
-    ),
-    Route(
-        "/api/labels",
-        IMAGES,
-        lambda context: LabelResource(context.services.images),
-        Operation(
-            method="GET",
-            scope=Scope.READ,
-            summary="List the labels",
-            description="What images are labelled with, and how many have each.",
-            answers={200: answers.LabelsAnswer},
-        ),
-    ),
-    Route(
-        "/api/images/download",
-        IMAGES,
-        lambda context: ArchiveResource(context.services.store),
-        Operation(
-            method="POST",
-            scope=Scope.READ,
-            summary="Download several images",
-            description="A zip file of their PNGs, named by day and prompt.",
-            body=ManyImages,
-            answers={200: "application/zip"},
-            errors=(404,),
-        ),
-    ),
-    Route(
-        "/api/images/delete",
-        IMAGES,
-        lambda context: DeleteImagesResource(context.services.spool, context.services.store),
-        Operation(
-            method="POST",
-            scope=Scope.ADMIN,
-            summary="Delete several images",
-            description="Their jobs stay. Images that are gone are no error.",
-            body=ManyImages,
-            answers={200: answers.DeletedAnswer},
-        ),
-    ),
-    Route(
-        "/api/image/{image_id}/favourite",
-        IMAGES,
-        lambda context: FavouriteResource(context.services.store),
-        Operation(
-            method="PUT",
-            scope=Scope.SUBMIT,
-            summary="Make an image a favourite",
-            description="Kept with the image; the PNG stays as it is.",
-            answers={200: answers.GalleryImage},
-        ),
-        Operation(
-            method="DELETE",
-            scope=Scope.SUBMIT,
-            summary="Make an image no favourite",
-            description="The image stays.",
-            answers={200: answers.GalleryImage},
-        ),
-    ),
-    Route(
-        "/api/image/{image_id}/labels",
-        IMAGES,
-        lambda context: ImageLabelResource(context.services.store),
-        Operation(
-            method="PUT",
-            scope=Scope.SUBMIT,
-            summary="Label an image",
-            description="In place of the labels that it has; an empty list takes them away.",
-            body=LabelRequest,
-            answers={200: answers.GalleryImage},
         ),
     ),
     Route(
@@ -415,7 +270,7 @@ ROUTES: Final = (
             scope=Scope.ANY,
             summary="What this key may do",
             description="Its name and scopes; all scopes where no keys are needed.",
-            answers={200: answers.MeAnswer},
+            answers={200: queue_answers.MeAnswer},
         ),
     ),
 )

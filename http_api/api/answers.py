@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from http_api.access import Scope
 from jobs.catalog import Capabilities
 from jobs.index.queries import Counts
 from jobs.limits import Limits
@@ -211,67 +210,6 @@ class CancelAnswer(DoneAnswer, frozen=True, kw_only=True):
 
     job_id: str
     cancelled: Annotated[bool, Meta(description="false: it stops at its next step")]
-
-
-class CancelManyAnswer(DoneAnswer, frozen=True, kw_only=True):
-    """What became of the jobs."""
-
-    cancelled: Annotated[int, Meta(description="Jobs that are cancelled by now")]
-    stopping: Annotated[int, Meta(description="Jobs that stop at their next step")]
-    ended: Annotated[int, Meta(description="Jobs that had completed or failed before, or are not known")]
-    left: Annotated[int, Meta(description="Jobs that were not reached in time; ask again")]
-
-
-class MoveAnswer(DoneAnswer, frozen=True, kw_only=True):
-    """The job has another turn."""
-
-    job_id: str
-    queue_position: Annotated[int | None, Meta(description="0 = next")]
-
-
-class PauseAnswer(DoneAnswer, frozen=True, kw_only=True):
-    """Whether jobs are begun."""
-
-    paused: bool
-
-
-class MeAnswer(_Answer, frozen=True, kw_only=True):
-    """Who asks, and what that key may do."""
-
-    key: Annotated[str | None, Meta(description="The key's name; null where no keys are needed")]
-    scopes: Annotated[list[Scope], Meta(description="Of read, submit and admin")]
-
-
-class RunnerDevice(_Answer, frozen=True, kw_only=True):
-    """What is done on one device."""
-
-    device: Annotated[str, Meta(description="As set up, or as found: `cpu`, `cuda:0`, ...")]
-    name: str | None
-    state: str
-    message: str | None
-    job_id: str | None
-    models: Annotated[list[str], Meta(description="In memory")]
-
-
-class RunnerAnswer(_Answer, frozen=True, kw_only=True):
-    """What the runner does now: of several, the busiest one."""
-
-    state: Literal["none", "starting", "loading", "warming_up", "drawing", "idle", "paused"]
-    message: Annotated[str, Meta(description="A sentence for people")]
-    devices: list[RunnerDevice]
-
-
-class OrderAnswer(_Answer, frozen=True, kw_only=True):
-    """The active jobs in their real order: those that run, then those that wait."""
-
-    order: list[str]
-    more: Annotated[int, Meta(description="How many more wait")]
-
-
-class RemovedAnswer(_Answer, frozen=True, kw_only=True):
-    """An image is gone."""
-
-    id: str
 
 
 class ResetAnswer(DoneAnswer, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from falcon import Request, Response
 
 from http_api.access import SCOPES, Scope
-from http_api.api.answers import MeAnswer
+from http_api.api.queue_answers import MeAnswer
 
 
 class MeResource:

@@ -13,8 +13,8 @@ from falcon import Request, Response
 from msgspec import Struct
 
 from http_api.api import image_view, job_view, queue_view
-from http_api.api.answers import OrderAnswer, RemovedAnswer
 from http_api.api.events import KEEP_ALIVE, LIFETIME, RETRY, Stream
+from http_api.api.queue_answers import OrderAnswer, RemovedAnswer
 from http_api.server import places
 from http_api.server.client_address import sender
 from http_api.server.errors import ApiError

@@ -9,7 +9,8 @@ from msgspec import Meta, Struct, structs
 
 from core.settings import Settings
 from http_api.api import queue_view
-from http_api.api.answers import PauseAnswer, ResetAnswer
+from http_api.api.answers import ResetAnswer
+from http_api.api.queue_answers import PauseAnswer
 from http_api.server import blocking
 from jobs.claims import recover_all
 from jobs.index.job_index import JobIndex

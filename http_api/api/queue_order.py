@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from core.errors import InvalidRequest
 from core.explain import EXPECTED
-from http_api.api.answers import CancelManyAnswer, MoveAnswer
+from http_api.api.queue_answers import CancelManyAnswer, MoveAnswer
 from http_api.server import blocking
 from http_api.server.request_body import read_struct
 from jobs.spool import Spool

@@ -6,7 +6,8 @@ from typing import Any, Final, Literal, cast
 
 from msgspec import structs
 
-from http_api.api.answers import QueueAnswer, RunnerAnswer, RunnerDevice
+from http_api.api.answers import QueueAnswer
+from http_api.api.queue_answers import RunnerAnswer, RunnerDevice
 from jobs.runner_status import RunnerState, WorkerStatus
 from service.snapshot import QueueSnapshot, RunnerSnapshot
 
