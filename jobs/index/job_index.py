@@ -220,9 +220,7 @@ class JobIndex(DerivedIndex):
     def known_names(self, database: sqlite3.Connection, folder: str) -> set[str]:
         """The jobs that the index has in a state, or moved: as `names` has them."""
         if folder == TURNS:
-            moved = database.execute(
-                "SELECT id, turn FROM job WHERE turn IS NOT NULL AND state < ?", (len(ACTIVE_STATES),)
-            )
+            moved = database.execute("SELECT id, turn FROM job WHERE turn <> lower(hex(ord))")
             return {f"{job_id}.{key}" for job_id, key in moved}
         rows = database.execute("SELECT id FROM job WHERE state = ?", (NUMBER[State(folder)],))
         return {job_id for (job_id,) in rows}
@@ -264,7 +262,7 @@ class JobIndex(DerivedIndex):
         key = _key(job.order)
         bucket = int.from_bytes(key[:6], "big") // BUCKET_MS
         error = job.error.type if job.error and state is State.FAILED else None
-        turn = None if state.is_final else self._spool.turns.of(job_id)
+        turn = None if state.is_final else self._spool.turns.of(job_id) or key.hex()
         return job_id, key, NUMBER[state], job.model_id, bucket, job.duration_seconds, _waited(job, key), error, turn
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from core.derived_index import FOLDERS
 from core.errors import InvalidRequest
-from jobs.schema import ACTIVE_STATES, State
+from jobs.schema import State
 from jobs.turns import AHEAD, rank
 
 VERSION: Final = 3
@@ -22,12 +22,7 @@ BUCKET_MS: Final = 600_000
 STATES: Final = tuple(State)
 NUMBER: Final = {state: number for number, state in enumerate(STATES)}
 
-#: Active jobs come first among the states; only these have turns.
-_ACTIVE: Final = f"state < {len(ACTIVE_STATES)}"
-#: The key by which active jobs are sorted (`jobs.turns`).
-_KEY: Final = "ifnull(turn, lower(hex(ord)))"
-
-#: `turn`: the key of a job that was moved.
+#: `turn`: the key by which a job is sorted while it is active (`jobs.turns`).
 TABLES: Final = f"""
 CREATE TABLE job (
     id TEXT PRIMARY KEY, ord BLOB NOT NULL, state INTEGER NOT NULL, model TEXT NOT NULL,
@@ -54,7 +49,7 @@ _COUNT_OUT: Final = """
 COUNTERS: Final = f"""
 CREATE INDEX by_state ON job (state, ord);
 CREATE INDEX by_model ON job (model, state, ord);
-CREATE INDEX by_turn ON job (state, {_KEY}) WHERE {_ACTIVE};
+CREATE INDEX by_turn ON job (state, turn, model) WHERE turn IS NOT NULL;
 INSERT INTO total SELECT state, count(*) FROM job GROUP BY state;
 INSERT INTO tally SELECT bucket, model, state, count(*), count(seconds), total(seconds) FROM job GROUP BY 1, 2, 3;
 CREATE TRIGGER job_in AFTER INSERT ON job BEGIN {_COUNT_IN} END;
@@ -181,16 +176,16 @@ def parse_cursor(cursor: str | None) -> Place | None:
 
 # --- Turns: `limit` is that of the clock, see `jobs.turns` -----------------------------------------
 
-_WAITING: Final = f"{_ACTIVE} AND state = {NUMBER[State.PENDING]}"
+_WAITING: Final = f"state = {NUMBER[State.PENDING]} AND turn IS NOT NULL"
 
 
 def waiting_before(database: sqlite3.Connection, key: str, limit: str) -> int:
     """How many pending jobs have their turns before a job with this key."""
     place = rank(key, limit)
     if place.startswith(AHEAD):
-        conditions = {f"{_KEY} < ?": (place,), f"{_KEY} > ? AND {_KEY} < ?": (limit, place.removeprefix(AHEAD))}
+        conditions = {"turn < ?": (place,), "turn > ? AND turn < ?": (limit, place.removeprefix(AHEAD))}
     else:
-        conditions = {f"{_KEY} < ?": (key,), f"{_KEY} > ?": (limit,)}
+        conditions = {"turn < ?": (key,), "turn > ?": (limit,)}
     counts = (
         database.execute(f"SELECT count(*) FROM job WHERE {_WAITING} AND {condition}", values).fetchone()[0]
         for condition, values in conditions.items()
@@ -200,14 +195,14 @@ def waiting_before(database: sqlite3.Connection, key: str, limit: str) -> int:
 
 def running(database: sqlite3.Connection, amount: int) -> list[str]:
     """Jobs that are processing, in the order in which they were accepted or moved."""
-    where = f"{_ACTIVE} AND state = {NUMBER[State.PROCESSING]}"
-    rows = database.execute(f"SELECT id FROM job WHERE {where} ORDER BY {_KEY}, id LIMIT ?", (amount,))
+    where = f"state = {NUMBER[State.PROCESSING]} AND turn IS NOT NULL"
+    rows = database.execute(f"SELECT id FROM job WHERE {where} ORDER BY turn LIMIT ?", (amount,))
     return [job_id for (job_id,) in rows]
 
 
 def waiting(database: sqlite3.Connection, limit: str, amount: int) -> list[tuple[str, str]]:
     """The first pending jobs in the order of their turns, with their ranks."""
-    query = f"SELECT {_KEY}, id FROM job WHERE {_WAITING} AND {_KEY} >= ? AND {_KEY} <= ? ORDER BY 1, 2 LIMIT ?"
+    query = f"SELECT turn, id FROM job WHERE {_WAITING} AND turn >= ? AND turn <= ? ORDER BY turn LIMIT ?"
     ends = ((AHEAD, "/"), (limit, "g"), ("0", limit))  # ahead of any clock; of this one; and the rest
     parts = (database.execute(query, (*end, amount)).fetchall() for end in ends)
     ranked = sorted((rank(key, limit), job_id) for part in parts for key, job_id in part)
@@ -219,7 +214,7 @@ def last_before(database: sqlite3.Connection, place: str, limit: str, without: s
 
     Alike are jobs that are ahead of the clock, and those that are not.
     """
-    query = f"SELECT max({_KEY}) FROM job WHERE {_WAITING} AND {_KEY} >= ? AND {_KEY} < ? AND id <> ?"
+    query = f"SELECT max(turn) FROM job WHERE {_WAITING} AND turn >= ? AND turn < ? AND id <> ?"
     ends = [(AHEAD, place), (limit, place.removeprefix(AHEAD))] if place.startswith(AHEAD) else [("0", place)]
     keys = [database.execute(query, (*end, without)).fetchone()[0] for end in ends]
     return max((rank(key, limit) for key in keys if key is not None), default=None)
@@ -227,5 +222,5 @@ def last_before(database: sqlite3.Connection, place: str, limit: str, without: s
 
 def waiting_by_model(database: sqlite3.Connection) -> dict[str, int]:
     """How many jobs of each model are pending."""
-    query = f"SELECT model, count(*) FROM job WHERE state = {NUMBER[State.PENDING]} GROUP BY model"
+    query = f"SELECT model, count(*) FROM job WHERE {_WAITING} GROUP BY model"
     return dict(database.execute(query).fetchall())
