@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from core.errors import InvalidRequest
+from core.errors import IndexUnavailable, InvalidRequest
 from core.locks import ExclusiveLock
 from jobs.schema import Job, State
 from jobs.turns import key_of
@@ -50,7 +50,8 @@ def _move(data: Data, job_id: str, to: End | str) -> None:
         raise InvalidRequest(f"before is {to!r}, the job itself; name another job that waits.", "before")
     else:
         key = data.jobs.key_before(_waiting(data, to, "has a turn to be moved before"), job_id)
-    if key is None:  # no other job waits
+    if key is None:
+        _require_alone(data, job_id)
         return
     data.spool.turns.put(job_id, key)
     if not data.spool.holds(State.PENDING, job_id):  # begun meanwhile; should it wait again, it is moved
@@ -58,6 +59,12 @@ def _move(data: Data, job_id: str, to: End | str) -> None:
             data.spool.turns.remove(job_id)
         _waiting(data, job_id, "can be moved")
     data.jobs.job_changed(job, State.PENDING)
+
+
+def _require_alone(data: Data, job_id: str) -> None:
+    """Raise IndexUnavailable if another job waits that the index does not know yet."""
+    if any(other != job_id for other in data.spool.ids(State.PENDING)):
+        raise IndexUnavailable("The index does not know yet which jobs wait; try again shortly.")
 
 
 def _waiting(data: Data, job_id: str, what: str) -> Job:

@@ -47,10 +47,10 @@ def test_no_job_is_begun_while_the_queue_is_paused_and_moved_jobs_come_in_their_
     bare_harness: RunnerHarness,
 ) -> None:
     """Both are known at once: the next scan would be a minute later."""
-    data = data_at(bare_harness.data)
-    data.jobs.repair()
     pause(bare_harness.spool)
     jobs = [bare_harness.submit(f"picture {number}") for number in range(3)]
+    data = data_at(bare_harness.data)
+    data.jobs.repair()
     with start(bare_harness, scan_seconds=60):
         bare_harness.wait_for_status(lambda status: "queue is paused" in (status.message or ""), "the pause to be told")
         assert [bare_harness.state(job) for job in jobs] == [State.PENDING] * 3
@@ -66,10 +66,10 @@ def test_a_job_that_waits_for_a_worker_is_chosen_again_after_a_move(
 ) -> None:
     events = tmp_path / "events"
     monkeypatch.setenv("TEST_EVENTS", str(events))
-    data = data_at(bare_harness.data)
-    data.jobs.repair()
     bare_harness.submit("kill")
     other = bare_harness.submit()
+    data = data_at(bare_harness.data)
+    data.jobs.repair()
     with start(bare_harness, max_attempts=20, scan_seconds=60):
         bare_harness.wait_for_status(lambda status: "crashed repeatedly" in (status.message or ""), "a pause")
         pause(bare_harness.spool)

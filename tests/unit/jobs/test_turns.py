@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core import files
+from core.errors import IndexUnavailable
 from core.layout import Layout
 from jobs import leftovers
 from jobs.claims import claim
@@ -170,6 +171,18 @@ def test_the_index_finds_out_where_jobs_were_moved_without_a_word(data: Data, ne
         assert data.jobs.needs_repair()
         data.jobs.repair()
         assert data.jobs.active(10)[1] == sorted(keys, key=lambda job_id: keys[job_id]) + [first] * (len(keys) == 1)
+
+
+def test_a_move_waits_for_an_index_that_does_not_know_the_others(data: Data, new_job: NewJob) -> None:
+    other = Spool(Layout(data.layout.data))
+    jobs = [new_job() for _ in range(2)]
+    for job in jobs:
+        other.submit(job)
+    with pytest.raises(IndexUnavailable, match="try again shortly"):
+        move(data, jobs[1].id, End.FRONT)
+    data.jobs.repair()
+    move(data, jobs[1].id, End.FRONT)
+    assert real_order(data.spool) == [jobs[1].id, jobs[0].id]
 
 
 def test_a_file_that_holds_no_key_moves_nothing(data: Data, new_job: NewJob) -> None:
