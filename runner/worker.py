@@ -224,11 +224,13 @@ def local_engine(settings: Settings, catalog: Catalog, layout: Layout) -> Engine
     from engine.local import devices
     from engine.local.engine import LocalEngine
     from engine.local.pipelines import Pipelines
+    from engine.local.preview_budget import CPU_SHARE, GPU_SHARE, Budget
     from engine.local.previews import Previews
 
     (wanted,) = settings.devices
     device = devices.choose(wanted)
-    previews = Previews(layout.latent_maps, layout.temporary) if settings.previews else None
+    budget = Budget(GPU_SHARE if device.is_cuda else CPU_SHARE)
+    previews = Previews(layout.latent_maps, layout.temporary, budget) if settings.previews else None
     return LocalEngine(catalog, device, Pipelines(catalog, device), previews)
 
 

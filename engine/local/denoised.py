@@ -15,8 +15,8 @@ predicts the finished latents as well, and a scheduler's `step` is given all tha
 - PNDM and TCD go by a table of alpha squared: m is the noise, x0 itself, or v = alpha * noise - sigma * x0, for which
   x0 = alpha * x - sigma * m (Salimans and Ho 2022, arXiv:2202.00512, appendix D).
 
-The difference of two consecutive latents would give the same for the solvers of first order. It is not used: where steps
-are small it is nearly all rounding in 16 bits, and it says nothing where noise is added or a solver looks back.
+The difference of two consecutive latents would give the same for the solvers of first order. It is not used: where
+steps are small it is nearly all rounding in 16 bits, and it says nothing where noise is added or a solver looks back.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from engine.contract import DeviceFault, DrawnImage, DrawTask, Listener, MadeWith, OutOfMemory, TooLarge
 from engine.local import faults
+from engine.local.denoised import watched
 from engine.local.devices import Device
 from engine.local.generation import (
     GeneratedImage,
@@ -26,6 +28,7 @@ from engine.local.generation import (
     unread_words,
 )
 from engine.local.pipelines import LoadedPipeline, Pipelines, advice
+from engine.local.preview_decoders import Geometry
 from engine.local.previews import Previews, TaskPreviews
 from jobs.catalog import Catalog, ModelEntry
 
@@ -111,7 +114,7 @@ class _Drawing:
         self._listener = listener
         self._entry = engine.entry(task.model)
         self._size = engine.drawn_size(task)
-        self._previews = TaskPreviews(engine.previews, task, listener.preview) if engine.previews else None
+        self._previews: TaskPreviews | None = None
 
     def images(self) -> Iterator[DrawnImage]:
         """Load what is needed, then draw."""
@@ -122,10 +125,23 @@ class _Drawing:
         request, capabilities = self._request(), self._entry.capabilities
         for sentence in unread_words(loaded.pipeline, request, capabilities):
             self._listener.warned(sentence)
-        for image in generate(loaded.pipeline, request, capabilities, self._on_step, batch_size=at_once):
-            if self._previews is not None:
-                self._previews.after_picture(image.image)
-            yield self._finished(loaded, image)
+        with self._previewed(loaded):
+            for image in generate(loaded.pipeline, request, capabilities, self._on_step, batch_size=at_once):
+                if self._previews is not None:
+                    self._previews.after_picture(image.image)
+                yield self._finished(loaded, image)
+
+    @contextmanager
+    def _previewed(self, loaded: LoadedPipeline) -> Iterator[None]:
+        """Previews are shown of what is drawn within, if they are wanted."""
+        if self._engine.previews is None:
+            yield
+            return
+        steps, geometry = self._task.settings.num_inference_steps, Geometry(width=self._size[1], height=self._size[0])
+        with watched(loaded.pipeline) as watch:
+            shared, show = self._engine.previews, self._listener.preview
+            self._previews = TaskPreviews(shared, loaded, watch, geometry, steps, show)
+            yield
 
     def _pipeline(self) -> LoadedPipeline:
         task, pipelines = self._task, self._engine.pipelines

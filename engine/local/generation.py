@@ -148,8 +148,9 @@ def _call(
     if "callback_on_step_end" in accepted:
 
         def after_step(_pipeline: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            # Schedulers of higher order call back more often than there are steps.
-            on_step(first, min(index + 1, steps), tensors.get("latents"))
+            # Schedulers of higher order call back more often than there are steps: for each call of the denoiser.
+            order = getattr(getattr(_pipeline, "scheduler", None), "order", 1)
+            on_step(first, min(index // order + 1, steps), tensors.get("latents"))
             return tensors
 
         arguments["callback_on_step_end"] = after_step

@@ -40,6 +40,8 @@ class LoadedPipeline:
     speed: dict[str, Any]
     #: Bytes that it keeps in the device's memory.
     kept_bytes: int
+    #: A small autoencoder that stands in for the model's own in previews, on the device.
+    preview_decoder: Any = None
     #: How many plans below the best one it was loaded.
     fallback_level: int = 0
     #: The shapes of pictures (images at once, height, width) that were warmed up for.

@@ -1,17 +1,16 @@
-"""Previews: small pictures of the latents while an image is drawn, at a bounded price.
+"""Previews: small pictures of what an image will be, while it is drawn, at a bounded price.
 
-A model's latents become visible through a linear map (`latent_map`) that is learned from the pictures that the
-model finishes, and kept in the data directory. So this works for every pipeline that shows its latents, touches
-neither its decoder nor the device's memory, and a model's very first picture has no previews.
+Shown is the denoiser's own estimate of the finished latents (`denoised`), made visible by the best decoder that there
+is time for (`preview_decoders`, `preview_budget`). Where no decoder can be used, a linear map (`latent_map`) that is
+learned from the pictures that the model finishes, and kept in the data directory, takes its place.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -22,55 +21,32 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from core import files
-from engine.contract import DrawTask
+from engine.local import faults
+from engine.local.denoised import Watch
 from engine.local.latent_map import LatentMap, Shape, cells_of, shape_of
+from engine.local.pipelines import LoadedPipeline
+from engine.local.preview_budget import Budget
+from engine.local.preview_decoders import Decoder, Geometry, decoders
 
 logger = logging.getLogger(__name__)
 
-#: The most that previews may take of the time in which steps are done.
-SHARE: Final = 0.02
-#: Seconds between two previews at least.
+#: Seconds between two previews of an image at least.
 INTERVAL: Final = 0.5
-#: What a preview is taken to cost before one was made, in seconds.
-_FIRST_GUESS: Final = 0.005
+#: The first preview comes after so many parts of the steps, if there is time for it.
+_FIRST_PART: Final = 10
 _QUALITY: Final = 70
-
-
-class Budget:
-    """Time for previews: a share of the time that was worked. What was overspent must be earned before the next."""
-
-    def __init__(self, share: float = SHARE, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._share = share
-        self.monotonic = monotonic
-        self._last: dict[str, float] = {}
-        self.worked = 0.0
-        self.spent = 0.0
-
-    def allows(self, kind: str) -> bool:
-        """Whether there is time for one more of this kind, if it costs what the last one did."""
-        return self.spent + self._last.get(kind, _FIRST_GUESS) <= self._share * self.worked
-
-    @contextmanager
-    def spending(self, kind: str) -> Iterator[None]:
-        """Count what is done inside."""
-        started = self.monotonic()
-        try:
-            yield
-        finally:
-            self._last[kind] = self.monotonic() - started
-            self.spent += self._last[kind]
 
 
 class Previews:
     """What the previews of all jobs of a worker share: the maps that were learned, and the budget."""
 
-    def __init__(
-        self, folder: Path, temporary: Path, budget: Budget | None = None, *, interval: float = INTERVAL
-    ) -> None:
+    def __init__(self, folder: Path, temporary: Path, budget: Budget, *, interval: float = INTERVAL) -> None:
         self._folder = folder
         self._temporary = temporary
         self._maps: dict[Path, LatentMap] = {}
-        self.budget = budget or Budget()
+        #: Decoders that have failed: they are not tried again by this worker.
+        self.broken: set[str] = set()
+        self.budget = budget
         self.interval = interval
 
     def map(self, model: str, shape: Shape) -> LatentMap:
@@ -90,80 +66,153 @@ class Previews:
         return self._folder / f"{model}-{shape.channels}x{shape.pixels}.safetensors"
 
 
+@dataclass
+class _Progress:
+    """The image that is being drawn."""
+
+    #: The step from which on the next preview may be shown.
+    due_at: int
+    latents: Tensor | None = None
+    stepped_at: float | None = None
+    shown_at: float | None = None
+    #: The one that draws this image's previews: the next ones are never worse than those before.
+    decoder: Decoder | None = None
+    #: The better ones, by what they are called in the budget.
+    too_dear: set[str] = field(default_factory=set)
+
+
 class TaskPreviews:
     """The previews of one task; `show` takes each as a WebP.
 
-    A disk that refuses what was learned is logged once and costs nothing else.
+    Nothing that goes wrong here costs an image: a decoder that fails, or runs out of memory, is logged once and is not
+    used again; a disk that refuses what was learned is logged once.
     """
 
-    def __init__(self, shared: Previews, task: DrawTask, show: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        shared: Previews,
+        loaded: LoadedPipeline,
+        watch: Watch | None,
+        geometry: Geometry,
+        steps: int,
+        show: Callable[[bytes], None],
+    ) -> None:
         self._shared = shared
-        self._model = task.model
-        self._settings = task.settings
+        self._loaded = loaded
+        self._watch = watch
+        self._geometry = geometry
+        self._steps = steps
         self._send = show
-        self._latest: Tensor | None = None
-        self._stepped_at: float | None = None
-        self._shown_at = float("-inf")
+        #: Seconds of steps of this task, and how many steps that were.
+        self._worked = 0.0
+        self._counted = 0
+        self._image = self._next_image()
         self._has_warned = False
+        shared.budget.begin_job()
 
     def after_step(self, step: int, latents: Tensor | None) -> None:
-        """Show the latents if it is time and there is time for it."""
-        now = self._shared.budget.monotonic()
-        if self._stepped_at is not None:
-            self._shared.budget.worked += now - self._stepped_at
-        self._latest = latents
-        if latents is not None and now - self._shown_at >= self._shared.interval:
-            self._show(latents)
-        is_last = step >= self._settings.num_inference_steps
-        self._stepped_at = None if is_last else self._shared.budget.monotonic()  # decoding and saving are no steps
+        """Show what the image will be if it is time and there is time for it."""
+        image, budget = self._image, self._shared.budget
+        image.latents = latents
+        is_last = step >= self._steps  # the picture itself comes next
+        is_due = not is_last and step >= image.due_at and self._has_paused()
+        if is_due and latents is not None and latents.is_cuda:
+            torch.cuda.synchronize(latents.device)  # what the device has still to do is work of the steps
+        if image.stepped_at is not None:
+            seconds = budget.monotonic() - image.stepped_at
+            budget.earn(seconds)
+            self._worked += seconds
+            self._counted += 1
+        if is_due and self._counted:
+            self._show(step)
+        image.stepped_at = None if is_last else budget.monotonic()  # decoding and saving are no steps
 
     def after_picture(self, picture: Image) -> None:
         """Learn from a finished picture, the first of its batch, what its latents look like."""
-        latents, self._latest = self._latest, None
-        if latents is not None:
-            self._learn(latents, picture)
+        image, self._image = self._image, self._next_image()
+        for key in image.too_dear:
+            self._shared.budget.pass_over(key)
+        if image.latents is not None and (image.decoder is None or not image.decoder.needs_no_map):
+            self._learn(image.latents, picture)
 
-    def _show(self, latents: Tensor) -> None:
-        cells, known = self._seen(latents)
-        if cells is None or known is None or not known.is_reliable:
+    def _next_image(self) -> _Progress:
+        # Where a tenth of the steps is the first one, it does not tell yet how long a step takes.
+        return _Progress(due_at=max(-(-self._steps // _FIRST_PART), 1 if self._counted else 2))
+
+    def _has_paused(self) -> bool:
+        shown_at = self._image.shown_at
+        return shown_at is None or self._shared.budget.monotonic() - shown_at >= self._shared.interval
+
+    def _show(self, step: int) -> None:
+        image, budget = self._image, self._shared.budget
+        estimate = self._watch.estimate() if self._watch is not None else None
+        if image.latents is None or estimate is None:
             return
-        with self._spending("show", latents) as is_allowed:
-            if is_allowed:
+        left = self._steps - step
+        ahead = left * self._worked / self._counted
+        image.decoder = image.decoder or self._affordable(image.latents, ahead)
+        if image.decoder is None or not budget.times(self._key(image.decoder), ahead):
+            return
+        with budget.spending(self._key(image.decoder)):
+            webp = self._drawn(image.decoder, estimate)
+            if webp is not None:
+                self._send(webp)
+        if webp is None:
+            image.decoder = None
+            return
+        image.shown_at = budget.monotonic()
+        # The further ones are spread over what is left.
+        image.due_at = step + max(1, left // (1 + budget.times(self._key(image.decoder), ahead)))
+
+    def _affordable(self, latents: Tensor, ahead: float) -> Decoder | None:
+        """The best decoder for this image of which there is time for one preview at least."""
+        for decoder in decoders(self._loaded, latents, self._geometry, self._map(latents)):
+            key = self._key(decoder)
+            if key in self._shared.broken:
+                continue
+            if self._shared.budget.times(key, ahead):
+                return decoder
+            self._image.too_dear.add(key)
+        return None
+
+    def _key(self, decoder: Decoder) -> str:
+        """What previews of one price are called in the budget."""
+        return f"{self._loaded.model} {decoder.kind} {self._geometry.width}x{self._geometry.height}"
+
+    def _drawn(self, decoder: Decoder, estimate: Tensor) -> bytes | None:
+        """A preview as WebP; None if the decoder fails, which costs the image nothing."""
+        try:
+            with torch.no_grad():
                 stream = io.BytesIO()
-                known.draw(cells.float().cpu()).save(stream, "WEBP", quality=_QUALITY, method=0)
-                self._send(stream.getvalue())
-                self._shown_at = self._shared.budget.monotonic()
+                decoder.draw(estimate).save(stream, "WEBP", quality=_QUALITY, method=0)
+                return stream.getvalue()
+        except Exception as error:
+            if faults.is_device_fault(error) and not faults.is_out_of_memory(error):
+                raise
+            logger.warning("Previews by the %s failed and are left out: %s", decoder.kind, faults.first_line(error))
+        # Outside of the handler: the error is gone, and with it its frames and the tensors that they hold.
+        self._shared.broken.add(self._key(decoder))
+        if estimate.is_cuda:
+            torch.cuda.empty_cache()
+        return None
 
     def _learn(self, latents: Tensor, picture: Image) -> None:
-        cells, known = self._seen(latents)
-        if cells is None or known is None:
+        cells, known = cells_of(latents, self._geometry.width, self._geometry.height), self._map(latents)
+        if cells is None or known is None or not self._shared.budget.times("learn"):
             return
-        with self._spending("learn", latents) as is_allowed:
-            if is_allowed and known.learn(cells.float().cpu(), picture):
-                self._shared.keep(self._model, known)
-
-    @contextmanager
-    def _spending(self, kind: str, latents: Tensor) -> Iterator[bool]:
-        """Whether there is time for this kind of work now; counts the time that it takes."""
-        if not self._shared.budget.allows(kind):
-            yield False
-            return
-        if latents.is_cuda:
-            torch.cuda.synchronize(latents.device)  # what the device has still to do is no cost of ours
         try:
-            with self._shared.budget.spending(kind), torch.no_grad():
-                yield True
+            with self._shared.budget.spending("learn"), torch.no_grad():
+                if known.learn(cells.float().cpu(), picture):
+                    self._shared.keep(self._loaded.model, known)
         except OSError as error:
             if not self._has_warned:
                 logger.warning("What was learned for previews could not be kept: %s", error)
                 self._has_warned = True
 
-    def _seen(self, latents: Tensor) -> tuple[Tensor | None, LatentMap | None]:
-        """The latents as cells, and the map for them; neither where they lie in no way that is known."""
-        cells = cells_of(latents, self._settings.width, self._settings.height)
-        if cells is None:
-            return None, None
-        return cells, self._shared.map(self._model, shape_of(cells, self._settings.width))
+    def _map(self, latents: Tensor) -> LatentMap | None:
+        """The map for these latents; None where they lie in no way that is known."""
+        cells = cells_of(latents, self._geometry.width, self._geometry.height)
+        return None if cells is None else self._shared.map(self._loaded.model, shape_of(cells, self._geometry.width))
 
 
 def _read(path: Path, shape: Shape) -> LatentMap:
