@@ -22,7 +22,6 @@ from core.settings import Settings
 from engine.local.devices import choose
 from engine.local.engine import LocalEngine
 from engine.local.pipelines import Pipelines
-from engine.local.previews import Previews
 from jobs.catalog import Catalog, ModelEntry
 from jobs.limits import Limits
 from jobs.requests import RequestValidator
@@ -76,12 +75,11 @@ class Harness:
         self.pipeline = self.pipelines.load(self.model, side * side).pipeline
         self._waiting: list[str] = []
         self.loads = 0
-        previews = Previews(self.spool.layout.latent_maps, self.spool.layout.temporary)
         context = WorkerContext(
             settings=Settings(data=self.spool.layout.data),
             catalog=self.catalog,
             store=ImageStore(self.spool.layout),
-            engine=LocalEngine(self.catalog, choose("auto"), self.pipelines, previews),
+            engine=LocalEngine(self.catalog, choose("auto"), self.pipelines, previews=None),
             stop=StopSwitch(),
             send=self.send,
         )

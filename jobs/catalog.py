@@ -19,6 +19,8 @@ from jobs.limits import Limits
 from jobs.schema import ModelDefaults
 
 FALLBACK_MODEL: Final = "demo"
+#: The folder of pulled preview decoders, beside those of the models; no key of a model begins with a dot.
+PREVIEW_DECODERS: Final = ".preview-decoders"
 
 
 class Capabilities(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +62,8 @@ class ModelEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     #: How the model is made to fit; `auto` decides by its size and the memory that is free.
     memory: Literal["auto", "resident", "model_offload", "group_offload", "sequential_offload"] = "auto"
     speed: Speed = Speed()
+    #: A small decoder (an `AutoencoderTiny`) for previews: a hub id, or with `local` a folder as `id` is one.
+    preview_decoder: Annotated[str, Meta(min_length=1)] | None = None
     defaults: ModelDefaults = ModelDefaults()
     limits: Limits = Limits()
     capabilities: Capabilities = Capabilities()
@@ -136,6 +140,15 @@ class Catalog:
         twins = (other for other, it in self.models.items() if it.shares_weights_with(entry))
         folders = (self._weights / other for other in (key, *twins))
         return next((folder for folder in folders if absence.is_there(folder)), self._weights / key)
+
+    def preview_decoder_path(self, key: str) -> Path | None:
+        """The folder of a model's small decoder for previews, present or not; None if it is to have none."""
+        entry = self.entry(key)
+        if entry.preview_decoder is None:
+            return None
+        if entry.local:
+            return self._folder / entry.preview_decoder
+        return self._weights / PREVIEW_DECODERS / entry.preview_decoder.replace("/", "--")
 
     def is_available(self, key: str) -> bool:
         """Whether the weights of a model are here, or seen elsewhere."""

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 
-from engine.local import weights
+from engine.local import faults, weights
 from engine.local.devices import Device
 from engine.local.memory_plan import Placement, Plan
 from engine.local.weights import DENOISERS
@@ -37,6 +38,27 @@ def load(folder: Path, entry: ModelEntry, plan: Plan, device: Device) -> tuple[A
     _check_kind(folder)
     pipeline = _from_folder(folder, dtype_of(entry, device), _straight_to(plan, device))
     return pipeline, prepare(pipeline, entry, plan, device)
+
+
+def preview_decoder(folder: Path | None, entry: ModelEntry, device: Device) -> Any:
+    """The small decoder for previews, on the device; None where there is none, or none that can be used.
+
+    Without it the pictures are the same, so a broken one is only logged.
+    """
+    if folder is None or not folder.is_dir():
+        return None
+    from diffusers import AutoencoderTiny
+
+    try:
+        decoder = AutoencoderTiny.from_pretrained(
+            str(folder), torch_dtype=dtype_of(entry, device), use_safetensors=True, local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        if faults.classify(error):
+            raise
+        logger.warning("The preview decoder %s cannot be used: %s", entry.preview_decoder, faults.first_line(error))
+        return None
+    return decoder.to(device.name)
 
 
 def prepare(pipeline: Any, entry: ModelEntry, plan: Plan, device: Device) -> dict[str, Any]:

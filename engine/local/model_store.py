@@ -25,6 +25,9 @@ _DISK_RESERVE: Final = 1 << 30
 #: What a component's folder may hold: weights without pickle, configurations, tokenizers.
 _KINDS: Final = (".safetensors", ".json", ".txt", ".model")
 
+#: What a small decoder for previews consists of.
+_SMALL_DECODER: Final = ("config.json", "diffusion_pytorch_model.safetensors")
+
 
 class PullFailed(Exception):
     """A model could not be fetched; the message says why and what to do."""
@@ -53,6 +56,8 @@ class ModelStore:
             raise PullFailed(f"{key} is a local model ({entry.id}); there is nothing to pull.")
         target = self._catalog.path(key)
         if target.exists():
+            if self._pull_preview_decoder(key, token):
+                return target
             raise PullFailed(f"{key} is here already ({target}); remove {target.name} first to fetch it again.")
         partial = target.with_name(f"{target.name}.partial")
         try:
@@ -74,7 +79,24 @@ class ModelStore:
         _write_record(partial, entry.id, revision, files)
         _check_whole(partial, key)
         os.rename(partial, target)
+        self._pull_preview_decoder(key, token)
         return target
+
+    def _pull_preview_decoder(self, key: str, token: str | None) -> bool:
+        """Fetch a model's small decoder for previews; False if it has none, or has it. Raises PullFailed."""
+        target, repository = self._catalog.preview_decoder_path(key), self._catalog.entry(key).preview_decoder
+        if target is None or repository is None or target.exists():
+            return False
+        partial = target.with_name(f"{target.name}.partial")
+        try:
+            self._hub.snapshot_download(repository, local_dir=partial, allow_patterns=[*_SMALL_DECODER], token=token)
+        except (OSError, self._hub.errors.HTTPError) as error:
+            raise PullFailed(self._explain(error, f"the preview decoder of {key}", repository, None)) from error
+        if missing := [name for name in _SMALL_DECODER if not (partial / name).is_file()]:
+            raise PullFailed(f"{repository} lacks {missing[0]}: check `preview_decoder` of {key}.")
+        shutil.rmtree(partial / ".cache", ignore_errors=True)
+        os.rename(partial, target)
+        return True
 
     def verify(self, key: str) -> list[str]:
         """The faults of a model's files as sentences; empty if there are none. Reads every byte."""
@@ -94,10 +116,16 @@ class ModelStore:
         if target.name != key:
             raise PullFailed(f"{key} has no weights of its own; it uses those of {target.name}: remove those.")
         freed = 0
-        for folder in (target, target.with_name(f"{target.name}.partial")):
+        for folder in (target, target.with_name(f"{target.name}.partial"), *self._own_preview_decoder(key)):
             freed += size_of(folder)
             shutil.rmtree(folder, ignore_errors=True)
         return freed
+
+    def _own_preview_decoder(self, key: str) -> list[Path]:
+        """The folder of a model's small decoder, if no other model uses it."""
+        path = self._catalog.preview_decoder_path(key)
+        others = (self._catalog.preview_decoder_path(other) for other in self._catalog.models if other != key)
+        return [] if path is None or path in others else [path]
 
     def _remote_files(self, repository: str, revision: str | None, token: str | None) -> tuple[str, list[RemoteFile]]:
         """The exact revision, and the files that the pipeline needs."""

@@ -109,6 +109,7 @@ class Pipelines:
             plan = self._plan(model, need, entry, fallback_level)
             logger.info("A model is being loaded.", extra={"model": model, "plan": plan.describe()})
             pipeline, speed = loading.load(self._catalog.path(model), entry, plan, self._device)
+            decoder = loading.preview_decoder(self._catalog.preview_decoder_path(model), entry, self._device)
         except weights.DamagedModel as error:
             raise self._declare_bad(model, str(error), error) from error
         except Exception as error:
@@ -120,6 +121,7 @@ class Pipelines:
         found = LoadedPipeline(
             model=model,
             pipeline=pipeline,
+            preview_decoder=decoder,
             dtype=str(loading.dtype_of(entry, self._device)).removeprefix("torch."),
             seconds=round(time.monotonic() - started, 3),
             revision=files.revision,

@@ -11,6 +11,7 @@ from core.settings import Settings
 from engine.local.devices import Device, choose
 from engine.local.engine import LocalEngine
 from engine.local.pipelines import Pipelines
+from engine.local.preview_budget import CPU_SHARE, Budget
 from engine.local.previews import Previews
 from jobs.schema import Job
 from runner.job_run import WorkerContext
@@ -85,7 +86,10 @@ def bench(harness: RunnerHarness, cpu: Device) -> Bench:
         catalog=harness.catalog,
         store=harness.store,
         engine=LocalEngine(
-            harness.catalog, cpu, pipelines, Previews(harness.spool.layout.latent_maps, harness.spool.layout.temporary)
+            harness.catalog,
+            cpu,
+            pipelines,
+            Previews(harness.spool.layout.latent_maps, harness.spool.layout.temporary, Budget(CPU_SHARE)),
         ),
         stop=stop,
         send=channel.send,

@@ -13,6 +13,7 @@ from engine.contract import DrawnImage, DrawTask, Engine
 from engine.local.devices import choose
 from engine.local.engine import LocalEngine
 from engine.local.pipelines import Pipelines
+from engine.local.preview_budget import CPU_SHARE, Budget
 from engine.local.previews import Previews
 from engine.stub import StubEngine
 from jobs.schema import EffectiveSettings
@@ -63,7 +64,7 @@ class Listener:
 def local(harness: RunnerHarness) -> Engine:
     """The engine of this process, with the tiny pipelines."""
     device, layout = choose("cpu"), harness.spool.layout
-    previews = Previews(layout.latent_maps, layout.temporary)
+    previews = Previews(layout.latent_maps, layout.temporary, Budget(CPU_SHARE))
     return LocalEngine(harness.catalog, device, Pipelines(harness.catalog, device), previews)
 
 
