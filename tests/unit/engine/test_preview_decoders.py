@@ -46,7 +46,7 @@ def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         return tensors
 
     picture = pipeline(
-        "a castle",
+        prompt="a castle",
         num_inference_steps=2,
         height=SIDE,
         width=2 * SIDE,

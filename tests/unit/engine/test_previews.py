@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -134,10 +132,10 @@ def test_a_damaged_map_is_learned_again(bench: Bench, shown: list[bytes], caplog
 def test_a_map_that_cannot_be_kept_costs_nothing_else(
     bench: Bench, shown: list[bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
+    def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("engine.local.previews.files.replace", refuse)
+    monkeypatch.setattr(Previews, "keep", refuse)
     job = bench.harness.submit(model="tiny-sd3", num_images=2)
     bench.run(job)
     assert bench.harness.state(job) is State.COMPLETED
@@ -166,7 +164,7 @@ def test_previews_can_be_switched_off(bench: Bench, shown: list[bytes]) -> None:
 
 
 def test_what_a_preview_raises_for_the_job_is_passed_on(
-    bench: Bench, shown: list[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bench: Bench, shown: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("the claim is lost")
