@@ -149,7 +149,7 @@ class Settings:
         "CYBERIMAGE_PREVIEWS",
         "on",
         types.boolean,
-        "Show how the current image looks so far; takes at most 2 % of the time of its steps.",
+        "Show how the current image looks so far; takes at most 2 % of the time of its steps on a GPU, 10 % on a CPU.",
     )
     embed_metadata: bool = _setting(
         "CYBERIMAGE_EMBED_METADATA", "on", types.boolean, "Write prompt and settings into the PNG."

@@ -91,7 +91,7 @@ class ModelStore:
         try:
             self._hub.snapshot_download(repository, local_dir=partial, allow_patterns=[*_SMALL_DECODER], token=token)
         except (OSError, self._hub.errors.HTTPError) as error:
-            raise PullFailed(self._explain(error, f"the preview decoder of {key}", repository, None)) from error
+            raise PullFailed(self._explain(error, f"The preview decoder of {key}", repository, None)) from error
         if missing := [name for name in _SMALL_DECODER if not (partial / name).is_file()]:
             raise PullFailed(f"{repository} lacks {missing[0]}: check `preview_decoder` of {key}.")
         shutil.rmtree(partial / ".cache", ignore_errors=True)

@@ -404,3 +404,73 @@ def test_a_variant_that_is_not_needed_is_not_fetched(shelf: Catalog, tiny_weight
     folder = ModelStore(shelf, FakeHub(source)).pull("tiny", None)
     assert not [path for path in folder.rglob("*fp16*") if path.is_file()]
     assert weights.inspect(folder).parameters == weights.inspect(tiny_weights / "tiny-sd").parameters
+
+
+class ShelfOfDecoders(FakeHub):
+    """A hub that also has a small decoder, perhaps an incomplete one."""
+
+    def __init__(self, source: Path, small: tuple[str, ...]) -> None:
+        super().__init__(source)
+        self.small = small
+
+    def snapshot_download(self, repository: str, *, local_dir: Path, allow_patterns: list[str], **options: Any) -> None:
+        if repository != "example/small":
+            super().snapshot_download(repository, local_dir=local_dir, allow_patterns=allow_patterns, **options)
+            return
+        if self.breaks_after is not None:
+            raise ConnectionError("the connection broke")
+        local_dir.mkdir(parents=True, exist_ok=True)
+        for name in set(allow_patterns) & set(self.small):
+            (local_dir / name).write_bytes(b"{}")
+
+
+SMALL = ("config.json", "diffusion_pytorch_model.safetensors")
+
+
+@pytest.fixture
+def decoders(tmp_path: Path) -> Catalog:
+    """Two models that share a small decoder for previews."""
+    models = {
+        key: ModelEntry(id=f"example/{key}", description="for tests", preview_decoder="example/small")
+        for key in ("tiny", "other")
+    }
+    return Catalog(models, "tiny", tmp_path, tmp_path / "models")
+
+
+def test_a_preview_decoder_is_pulled_with_its_model_and_goes_with_the_last_one(
+    decoders: Catalog, tiny_weights: Path
+) -> None:
+    hub = ShelfOfDecoders(tiny_weights / "tiny-sd", SMALL)
+    store = ModelStore(decoders, hub)
+    path = decoders.preview_decoder_path("tiny")
+    assert path is not None
+    assert path == decoders.preview_decoder_path("other")
+    store.pull("tiny", None)
+    assert sorted(file.name for file in path.iterdir()) == sorted(SMALL)
+    with pytest.raises(PullFailed, match="tiny is here already"):
+        store.pull("tiny", None)
+    shutil.rmtree(path)
+    store.pull("tiny", None)  # the decoder alone
+    assert path.is_dir()
+    store.remove("tiny")
+    assert path.is_dir()
+    del decoders.models["other"]
+    assert store.remove("tiny") > 0
+    assert not path.exists()
+
+
+def test_a_preview_decoder_that_cannot_be_had_is_a_sentence(decoders: Catalog, tiny_weights: Path) -> None:
+    hub = ShelfOfDecoders(tiny_weights / "tiny-sd", SMALL[:1])
+    with pytest.raises(PullFailed, match=r"example/small lacks diffusion_pytorch_model\.safetensors"):
+        ModelStore(decoders, hub).pull("tiny", None)
+    hub.breaks_after = 0
+    with pytest.raises(PullFailed, match="The preview decoder of tiny could not be fetched"):
+        ModelStore(decoders, hub).pull("tiny", None)
+
+
+def test_the_preview_decoder_of_a_local_model_is_a_folder_beside_the_catalog(tmp_path: Path) -> None:
+    entry = ModelEntry(id="demo", local=True, description="for tests", preview_decoder="demo/small")
+    plain = ModelEntry(id="plain", description="for tests")
+    catalog = Catalog({"demo": entry, "plain": plain}, "demo", tmp_path, tmp_path / "models")
+    assert catalog.preview_decoder_path("demo") == tmp_path / "demo" / "small"
+    assert catalog.preview_decoder_path("plain") is None
