@@ -87,7 +87,7 @@ class Watch:
 @contextmanager
 def watched(pipeline: Any) -> Iterator[Watch | None]:
     """A watch on the scheduler of a pipeline, as long as the context lasts; None where it has none to watch."""
-    scheduler = getattr(pipeline, "scheduler", None)
+    scheduler: Any = getattr(pipeline, "scheduler", None)
     if not {"model_output", "timestep", "sample"} <= _parameters(getattr(scheduler, "step", None)):
         yield None
         return
@@ -110,7 +110,8 @@ def _estimate(scheduler: Any, call: _Call) -> Tensor | None:
     if call.index is not None and hasattr(scheduler, "convert_model_output"):
         return _of_multistep(scheduler, call, call.index)
     if call.index is not None and names & _FLOW_MATCHING and not scheduler.config.get("invert_sigmas"):
-        return call.sample - scheduler.sigmas[call.index].to(call.sample) * call.output
+        sigma: Tensor = scheduler.sigmas[call.index].to(call.sample)
+        return call.sample - sigma * call.output
     return _by_table(scheduler, call) if names & _TABLED else None
 
 
@@ -118,20 +119,22 @@ def _of_multistep(scheduler: Any, call: _Call, index: int) -> Tensor | None:
     kept: Tensor | None = scheduler.model_outputs[-1]
     if kept is None or _keeps_data(scheduler.config):
         return kept
-    alpha, sigma = scheduler._sigma_to_alpha_sigma_t(scheduler.sigmas[index])
-    return (call.sample - sigma.to(call.sample) * kept) / alpha.to(call.sample)
+    alpha: Tensor
+    sigma: Tensor
+    alpha, sigma = (part.to(call.sample) for part in scheduler._sigma_to_alpha_sigma_t(scheduler.sigmas[index]))
+    return (call.sample - sigma * kept) / alpha
 
 
 def _keeps_data(config: Any) -> bool:
     """Whether a multistep solver of this configuration integrates the data prediction, not the noise."""
     if "predict_x0" in config:
         return bool(config["predict_x0"])
-    kind = config.get("algorithm_type", "data_prediction")
+    kind: str = config.get("algorithm_type", "data_prediction")
     return kind.endswith("++") or kind == "data_prediction"
 
 
 def _by_table(scheduler: Any, call: _Call) -> Tensor | None:
-    alpha_squared = scheduler.alphas_cumprod[int(call.timestep)].to(call.sample)
+    alpha_squared: Tensor = scheduler.alphas_cumprod[int(call.timestep)].to(call.sample)
     alpha, sigma = alpha_squared.sqrt(), (1 - alpha_squared).sqrt()
     match scheduler.config.prediction_type:
         case "epsilon":

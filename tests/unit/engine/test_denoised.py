@@ -16,7 +16,12 @@ from torch import Tensor
 
 from engine.local.denoised import watched
 
-TRAINED = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+TRAINED: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+}
 NOISE, VELOCITY, DATA = "epsilon", "v_prediction", "sample"
 
 #: Schedulers that noise by betas, with their options and what their denoisers may predict.
@@ -75,7 +80,8 @@ def as_output(data: Tensor, seen: Tensor, timestep: float, kind: str) -> Tensor:
         return (seen - data) * 1000 / timestep
     alpha, sigma = alpha_squared(timestep) ** 0.5, (1 - alpha_squared(timestep)) ** 0.5
     noise = (seen - alpha * data) / sigma
-    return {NOISE: noise, VELOCITY: alpha * noise - sigma * data, DATA: data}[kind]
+    meanings: dict[str, Tensor] = {NOISE: noise, VELOCITY: alpha * noise - sigma * data, DATA: data}
+    return meanings[kind]
 
 
 def largest_fault(scheduler: Any, kind: str, seed: int, steps: int) -> float:
@@ -148,7 +154,7 @@ def test_what_a_pipeline_gets_from_a_watched_scheduler_is_the_same() -> None:
 
 def test_a_scheduler_that_nobody_knows_has_no_estimate() -> None:
     class Unknown:
-        config: ClassVar = {}
+        config: ClassVar[dict[str, Any]] = {}
 
         def step(self, model_output: Tensor, timestep: int, sample: Tensor) -> tuple[Tensor]:
             return (sample - model_output,)

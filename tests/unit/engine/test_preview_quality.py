@@ -39,7 +39,7 @@ PROMPTS = (
 )
 
 
-class FlowOfDemo(diffusers.FlowMatchEulerDiscreteScheduler):
+class FlowOfDemo(diffusers.FlowMatchEulerDiscreteScheduler):  # type: ignore[misc]
     """Flow matching as the pipeline of the demo model expects a scheduler to be."""
 
     init_noise_sigma = 1.0
