@@ -24,11 +24,13 @@ from demo_model.training.examples import painted
 from demo_model.training.latents import CHANNELS
 
 BATCH = 16
-NEW = 4
+NEW = 1
 """So many examples of a batch are new, since painting takes its time."""
 POOL = 4000
 CELLS = 8
 """Examples are cut to so many cells along a side: a step costs a quarter, and nothing is far apart for this decoder."""
+MIXED = 0.25
+"""The share of batches whose examples are means of two."""
 RATE = 2e-3
 SEED = 4_000_000
 PIXELS = 8
@@ -54,13 +56,13 @@ class Pool:
         self._examples: list[tuple[Tensor, Tensor]] = []
 
     def drawn(self) -> tuple[Tensor, Tensor]:
-        """Cut-outs (count, channels, 8, 8) and what they look like (count, 3, 64, 64), half of them means of two."""
-        maps, pictures = painted(NEW if self._examples else 4 * BATCH, self._rng)
+        """Cut-outs (count, channels, 8, 8) and what they look like (count, 3, 64, 64)."""
+        maps, pictures = painted(NEW if self._examples else 8 * BATCH, self._rng)
         small = functional.avg_pool2d(pictures, pictures.shape[-1] // (maps.shape[-1] * PIXELS))
         self._examples += zip(maps, small, strict=True)
         del self._examples[:-POOL]
         one, other = (self._cut() for _ in range(2))
-        share = torch.rand(BATCH, 1, 1, 1).clamp(min=0.5) if self._rng.random() < 0.5 else torch.ones(BATCH, 1, 1, 1)
+        share = torch.rand(BATCH, 1, 1, 1).clamp(min=0.5) if self._rng.random() < MIXED else torch.ones(BATCH, 1, 1, 1)
         return share * one[0] + (1 - share) * other[0], share * one[1] + (1 - share) * other[1]
 
     def _cut(self) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,8 @@ class Budget:
     """An account: steps pay in, previews draw from it, ahead of what the current picture will still pay in.
 
     So a picture's first preview need not wait until half of its steps are done. What was spent too much must be earned
-    before the next preview, also by later jobs; what a job has left over is not handed on.
+    before the next preview, also by later jobs; what a job has left over is not handed on. Finding out what a kind
+    costs, by using it once, is part of starting a worker and makes no debt: the pictures after it have previews, too.
     """
 
     def __init__(self, share: float, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -42,14 +43,16 @@ class Budget:
         self.worked += seconds
         self._balance += self._share * seconds
 
-    def times(self, kind: str, ahead: float = 0.0) -> int:
+    def times(self, kind: str, ahead: float = 0.0, *, beside: str | None = None) -> int:
         """How many previews of this kind there is time for, if the picture's steps take `ahead` seconds more.
 
-        One of a kind that was never tried, unless there is a debt: what it costs must be found out.
+        One of a kind that was never tried, unless there is a debt: what it costs must be found out. Time for one
+        preview of the kind `beside` is left alone.
         """
+        left = self._balance + self._share * ahead - (self._costs.get(beside, 0.0) if beside else 0.0)
         if kind not in self._costs:
-            return int(self._balance >= 0)
-        return max(0, int((self._balance + self._share * ahead) // max(self._costs[kind], 1e-6)))
+            return int(left >= 0)
+        return max(0, int(left // max(self._costs[kind], 1e-6)))
 
     def pass_over(self, kind: str) -> None:
         """A whole picture had no time for this kind; see `_FADING`."""
@@ -64,6 +67,10 @@ class Budget:
             yield
         finally:
             seconds = self.monotonic() - started
-            self._costs[kind] = seconds if kind in self._costs else seconds * _FIRST
-            self._balance -= seconds
             self.spent += seconds
+            if kind in self._costs:
+                self._costs[kind] = seconds
+                self._balance -= seconds
+            else:
+                self._costs[kind] = seconds * _FIRST
+                self._balance -= min(seconds, max(0.0, self._balance))

@@ -75,8 +75,10 @@ class _Progress:
     latents: Tensor | None = None
     stepped_at: float | None = None
     shown_at: float | None = None
-    #: The one that draws this image's previews: the next ones are never worse than those before.
+    #: The one that draws this image's previews.
     decoder: Decoder | None = None
+    #: A better one, that there is time for once: it draws one in the middle of the steps, and the last.
+    once: Decoder | None = None
     #: The better ones, by what they are called in the budget.
     too_dear: set[str] = field(default_factory=set)
 
@@ -148,32 +150,51 @@ class TaskPreviews:
         estimate = self._watch.estimate() if self._watch is not None else None
         if image.latents is None or estimate is None:
             return
-        left = self._steps - step
-        ahead = left * self._worked / self._counted
-        image.decoder = image.decoder or self._affordable(image.latents, ahead)
-        if image.decoder is None or not budget.times(self._key(image.decoder), ahead):
+        ahead = (self._steps - step) * self._worked / self._counted
+        if image.decoder is None:
+            self._choose(step, image.latents, ahead)
+        elif image.once is not None and step >= self._middle:
+            better, image.once = image.once, None
+            image.decoder = better if self._times(better, ahead) else image.decoder
+        decoder = image.decoder
+        if decoder is None or not self._times(decoder, ahead):
             return
-        with budget.spending(self._key(image.decoder)):
-            webp = self._drawn(image.decoder, estimate)
+        with budget.spending(self._key(decoder)):
+            webp = self._drawn(decoder, estimate)
             if webp is not None:
                 self._send(webp)
         if webp is None:
-            image.decoder = None
+            image.decoder, image.once = None, None
             return
         image.shown_at = budget.monotonic()
         # The further ones are spread over what is left.
-        image.due_at = step + max(1, left // (1 + budget.times(self._key(image.decoder), ahead)))
+        until = self._middle if image.once is not None else self._steps
+        image.due_at = step + max(1, (until - step) // (1 + self._times(decoder, ahead)))
 
-    def _affordable(self, latents: Tensor, ahead: float) -> Decoder | None:
-        """The best decoder for this image of which there is time for one preview at least."""
-        for decoder in decoders(self._loaded, latents, self._geometry, self._map(latents)):
-            key = self._key(decoder)
-            if key in self._shared.broken:
-                continue
-            if self._shared.budget.times(key, ahead):
-                return decoder
-            self._image.too_dear.add(key)
-        return None
+    @property
+    def _middle(self) -> int:
+        return self._steps // 2
+
+    def _choose(self, step: int, latents: Tensor, ahead: float) -> None:
+        """Take the best decoder of which there is time; where that is for one preview, a lesser one before it."""
+        image = self._image
+        image.once = None
+        usable = decoders(self._loaded, latents, self._geometry, self._map(latents))
+        for decoder in (each for each in usable if self._key(each) not in self._shared.broken):
+            times = self._times(decoder, ahead)
+            if times > 1 or (times and (image.once is not None or step >= self._middle)):
+                image.decoder = decoder
+                return
+            if image.once is None and times:
+                image.once = decoder
+            elif image.once is None:
+                image.too_dear.add(self._key(decoder))
+        image.decoder, image.once = image.once, None
+
+    def _times(self, decoder: Decoder, ahead: float) -> int:
+        """How many previews by a decoder there is time for, beside the one that is drawn once."""
+        once = self._image.once
+        return self._shared.budget.times(self._key(decoder), ahead, beside=None if once is None else self._key(once))
 
     def _key(self, decoder: Decoder) -> str:
         """What previews of one price are called in the budget."""
