@@ -176,10 +176,12 @@ def test_what_there_is_time_for_once_comes_in_the_middle_and_nothing_worse_after
     for image in range(6):
         kinds = kinds_of(simulated, image)
         assert kinds[0] == "cheap"
-        assert set(kinds[kinds.index("dear") :]) == {"dear"}
+        after = kinds[kinds.index("dear") :] if "dear" in kinds else []
+        assert set(after) <= {"dear"}
         steps = [step for number, step, _ in simulated.shown if number == image]
         assert steps[0] == 2
-        assert 10 <= steps[-1] < 20
+        assert not after or steps[-len(after)] >= 10
+    assert sum("dear" in kinds_of(simulated, image) for image in range(6)) >= 4
     assert simulated.budget.spent <= CPU_SHARE * 6 * 20 * 0.1 + 0.15
 
 
