@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from client.errors import (
         ClientError,
         InvalidAddress,
+        InvalidSetup,
         JobFailed,
         NotFound,
         RateLimited,
@@ -25,6 +26,7 @@ __all__ = [
     "ClientError",
     "CyberImageClient",
     "InvalidAddress",
+    "InvalidSetup",
     "JobFailed",
     "NotFound",
     "RateLimited",

@@ -60,6 +60,11 @@ class CyberImageClient:
     ) -> None:
         self.close()
 
+    @property
+    def url(self) -> str:
+        """The address, without `/api`."""
+        return self._transport.url
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
@@ -122,6 +127,11 @@ class CyberImageClient:
         if not response.content.startswith(_PNG):
             raise UnexpectedAnswer(f"{response.request.url} did not answer with a PNG; is the address right?")
         return response.content
+
+    def preview(self, job_id: str) -> bytes:
+        """How the current image of a running job looks so far, as a WebP; raises NotFound where there is none."""
+        path = f"/api/jobs/{segment(job_id)}/preview"
+        return self._transport.send("GET", path, repeatable=True, headers={"Accept": "image/webp"}).content
 
     def metadata(self, image_id: str) -> ImageMetadata:
         """How an image was made."""

@@ -1,39 +1,64 @@
-"""The command line's words: what there is, what it means, and which exit code says what."""
+"""The command line's words: what there is, and what it means."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import sys
-from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
+from client.examples import EXAMPLES
+from client.exit_codes import Exit, explained
 from client.settings import options
 
-_EPILOG: Final = """\
+_EPILOG: Final = f"""\
 environment:
-  CYBERIMAGE_URL      the server (default http://127.0.0.1:5050)
-  CYBERIMAGE_API_KEY  your key, where the server asks for one
+  CYBERIMAGE_URL      the server (default: that of `cyberimage login`, else http://127.0.0.1:5050)
+  CYBERIMAGE_API_KEY  your key, where the server asks for one (default: that of `cyberimage login`)
+  CYBERIMAGE_PREVIEW  how the terminal shows pictures: kitty, iterm2, sixel or off (default: seen from the terminal)
+
+ids:
+  Lists show the ends of ids. Any beginning or end of at least 4 characters that only one has will do;
+  @last is the job that was last submitted from here.
 
 exit codes:
-  0  done                       5  the server cannot be reached, or is no CyberImage
-  1  the job failed             6  rate limit reached, or the server cannot serve now
-  2  wrong use                  7  a file cannot be read or written
-  3  no such job or image     130  interrupted (generate and submit --wait cancel their job)
-  4  the server rejected the request
+{explained()}
 """
+_PICTURES: Final = (
+    "a file (.png, .jpg, .webp), a folder/, a pattern with {n}, {seed}, {id} and {prompt}, or - for stdout"
+)
 
 
-def parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser that shows examples first, and says what is wrong in one sentence."""
+
+    examples: tuple[str, ...] = ()
+
+    def format_help(self) -> str:
+        """Examples, then the rest."""
+        return "".join(f"  {example}\n" for example in self.examples) + "\n" + super().format_help()
+
+    def error(self, message: str) -> NoReturn:
+        """End with a sentence, and where to read on."""
+        self.exit(Exit.USAGE, f"cyberimage: {message}\n{self.prog} --help shows how it is used.\n")
+
+
+def parser() -> Parser:
     """The parser of `cyberimage`."""
-    root = argparse.ArgumentParser(
+    root = Parser(
         prog="cyberimage",
-        description="Pictures from words, by a CyberImage server.",
+        usage='cyberimage "WHAT THE PICTURE SHOWS" [OPTIONS]\n       cyberimage COMMAND [OPTIONS]',
+        description="Pictures from words, by a CyberImage server. Words without a command are drawn;\n"
+        "cyberimage generate --help lists the options for that.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
+    root.examples = EXAMPLES[""]
     root.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version of this program and end")
-    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = root.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, prog="cyberimage", parser_class=Parser
+    )
     _add_making(commands)
     _add_jobs(commands)
     _add_images(commands)
@@ -59,10 +84,15 @@ class _ShowVersion(argparse.Action):
 _Commands = argparse._SubParsersAction  # the only name that argparse has for it
 
 
-def _command(commands: _Commands[argparse.ArgumentParser], name: str, about: str) -> argparse.ArgumentParser:
+def _command(commands: _Commands[Parser], name: str, about: str) -> Parser:
     command = commands.add_parser(
-        name, help=about, description=about, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help=about,
+        description=about,
+        epilog="cyberimage --help tells of ids, of the environment and of the exit codes.",
+        allow_abbrev=False,
     )
+    command.examples = EXAMPLES[name]
     command.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     command.add_argument("--url", help="the server, instead of CYBERIMAGE_URL")
     command.add_argument(
@@ -71,73 +101,100 @@ def _command(commands: _Commands[argparse.ArgumentParser], name: str, about: str
     return command
 
 
-def _add_making(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_making(commands: _Commands[Parser]) -> None:
     generate = _command(commands, "generate", "Draw pictures and save them.")
-    generate.add_argument("prompt", help="what the picture shows")
+    generate.add_argument("prompt", nargs="*", help="what the picture shows; - reads it from standard input")
+    generate.add_argument("--prompts", metavar="FILE", help="a job for each line of a file (- is standard input)")
     _add_output(generate)
     generate.add_argument("-m", "--model", help="a model of `cyberimage models`; default: the server's")
     generate.add_argument("-n", "--negative", metavar="TEXT", help="what to avoid")
     for name, kind, option in options():
         generate.add_argument(option.flag, dest=name, type=kind, metavar=option.metavar, help=option.about)
     generate.add_argument("--size", type=_size, metavar="WxH", help="width and height in pixels, as 512x768")
+    generate.add_argument("--like", metavar="ID", help="prompt, model and settings of an image or job, with a new seed")
+    generate.add_argument("--same-seed", action="store_true", help="with --like: its seed, too")
     generate.add_argument("--enrich", metavar="STYLE", help="let the server add words in this style first")
-    generate.add_argument("--no-wait", action="store_true", help="print the job's id and leave")
+    _add_preview(generate)
+    generate.add_argument(
+        "-d", "--detach", "--no-wait", action="store_true", help="print the job's id and leave the job to the server"
+    )
     submit = _command(commands, "submit", "Submit a job from a JSON file.")
     submit.add_argument("file", help="the file with the body of POST /api/generate; - is standard input")
     submit.add_argument("--wait", action="store_true", help="wait for the pictures and save them")
     _add_output(submit)
+    _add_preview(submit)
     enrich = _command(commands, "enrich", "Add words to a prompt, and print it.")
-    enrich.add_argument("prompt")
+    enrich.add_argument("prompt", nargs="+", help="the prompt; - reads it from standard input")
     enrich.add_argument("--style", help="one of the server's styles; default: the server's")
 
 
-def _add_jobs(commands: _Commands[argparse.ArgumentParser]) -> None:
-    wait = _command(commands, "wait", "Wait for a job and save its pictures.")
-    wait.add_argument("id", help="a job's id")
+def _add_jobs(commands: _Commands[Parser]) -> None:
+    wait = _command(commands, "wait", "Wait for jobs and save their pictures; Ctrl-C leaves the jobs alone.")
+    _add_ids(wait, "jobs", least="+")
     _add_output(wait)
-    for name, about in (
-        ("cancel", "Cancel a job: at once if it waits, within a step if it runs."),
-        ("retry", "Submit a job that has ended again, with the same seed."),
-    ):
-        _command(commands, name, about).add_argument("id", help="a job's id")
+    _add_preview(wait)
+    cancel = _command(commands, "cancel", "Cancel jobs: at once if they wait, within a step if they run.")
+    _add_ids(cancel, "jobs", least="+")
+    retry = _command(commands, "retry", "Submit jobs that have ended again, with the same seeds.")
+    _add_ids(retry, "jobs", least="+")
     jobs = _command(commands, "jobs", "List jobs, newest first.")
     jobs.add_argument("--status", choices=("pending", "processing", "completed", "failed", "cancelled"))
     jobs.add_argument("-m", "--model", help="only jobs of this model")
     jobs.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
     jobs.add_argument("--cursor", help="the next_cursor of the answer before")
-    show = _command(commands, "show", "Show a job or an image.")
-    show.add_argument("id", help="a job's or an image's id")
+    show = _command(commands, "show", "Show all that is known of jobs or images.")
+    _add_ids(show, "jobs or images", least="+")
 
 
-def _add_images(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_images(commands: _Commands[Parser]) -> None:
     gallery = _command(commands, "gallery", "List images, newest first.")
-    gallery.add_argument("--search", metavar="WORDS", help="only images whose prompt or model has all these words")
-    gallery.add_argument("-m", "--model", help="only images of this model")
+    _add_search(gallery)
     gallery.add_argument("--page", type=int, default=1, metavar="N")
     gallery.add_argument("--limit", type=int, default=20, metavar="N", help="how many on a page (20, at most 50)")
     gallery.add_argument("--all", action="store_true", help="all pages")
-    download = _command(commands, "download", "Save an image, or the images of a job.")
-    download.add_argument("id", help="an image's or a job's id")
+    download = _command(commands, "download", "Save images: single ones, all of a job, or all that a search finds.")
+    _add_ids(download, "images or jobs", least="*")
+    _add_search(download)
+    download.add_argument("--limit", type=int, metavar="N", help="only the newest N of what the search finds")
     _add_output(download)
-    _command(commands, "delete", "Delete an image for good.").add_argument("id", help="an image's id")
+    delete = _command(commands, "delete", "Delete images for good: single ones, all of a job, or what a search finds.")
+    _add_ids(delete, "images or jobs", least="*")
+    _add_search(delete)
+    delete.add_argument("--limit", type=int, metavar="N", help="only the newest N of what the search finds")
+    delete.add_argument("-y", "--yes", action="store_true", help="do not ask before several are deleted")
 
 
-def _add_server(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_server(commands: _Commands[Parser]) -> None:
     _command(commands, "models", "List the server's models; * marks the default.")
     queue = _command(commands, "queue", "Show how many jobs are in which state.")
     queue.add_argument("--detailed", action="store_true", help="the last 24 hours and each model, too")
+    watch = _command(commands, "watch", "Watch the queue; Ctrl-C ends it. Without a terminal: a line for each change.")
+    watch.add_argument("--every", type=_seconds, default=1.0, metavar="SECONDS", help="time between two looks (1)")
+    watch.add_argument("--until-empty", action="store_true", help="end as soon as no job waits or runs")
     _command(commands, "reset-queue", "Put jobs whose worker is gone back into the queue.")
+    login = _command(commands, "login", "Keep the address of a server and the key for it, for all later commands.")
+    login.add_argument("server", nargs="?", metavar="URL", help="the server; the key is asked for, or read from stdin")
+    _command(commands, "logout", "Forget the address and the key.")
+    completion = _command(commands, "completion", "Print the script with which a shell completes commands and options.")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
 
 
-def _add_output(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="PATH",
-        help="a file, or a folder that exists; several pictures get numbered names; default: <image id>.png",
-    )
+def _add_ids(command: Parser, kinds: str, *, least: str) -> None:
+    command.add_argument("ids", nargs=least, metavar="ID", help=f"ids of {kinds}, short or whole, or @last")
+
+
+def _add_search(command: Parser) -> None:
+    command.add_argument("--search", metavar="WORDS", help="only images whose prompt or model has all these words")
+    command.add_argument("-m", "--model", help="only images of this model")
+
+
+def _add_output(command: Parser) -> None:
+    command.add_argument("-o", "--output", metavar="PATH", help=f"{_PICTURES}; default: <image id>.png")
     command.add_argument("-f", "--force", action="store_true", help="replace files that exist")
+
+
+def _add_preview(command: Parser) -> None:
+    command.add_argument("--no-preview", dest="preview", action="store_false", help="show no pictures in the terminal")
 
 
 def _size(value: str) -> tuple[int, int]:

@@ -19,7 +19,14 @@ class ClientError(Exception):
         self.retry_after = retry_after
 
 
-class InvalidAddress(ClientError, ValueError):
+class InvalidSetup(ClientError, ValueError):
+    """What the client was told about its surroundings (address, key, proxy, certificates) cannot be used as it is.
+
+    Nothing was sent.
+    """
+
+
+class InvalidAddress(InvalidSetup):
     """The address of the server is none; nothing was sent."""
 
 

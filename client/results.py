@@ -177,6 +177,7 @@ class ImageMetadata(Struct, frozen=True, kw_only=True):
     model_id: str
     prompt: str
     negative_prompt: str | None = None
+    requested_negative_prompt: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     generation_time: float | None = None
     image_number: int = 1

@@ -1,25 +1,56 @@
-"""What people see: tables and the progress bar on a terminal, plain lines elsewhere, one JSON document on request."""
+"""Writing: lines of the answer on stdout, remarks on stderr, one JSON document on request; whatever the encoding."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, TextIO
 
-import msgspec
 
-from client.results import JobStatus
+def prepare() -> None:
+    """Make stdout and stderr take any text: what their encoding lacks is escaped, and closed ones swallow it."""
+    sys.stdout = _prepared(sys.stdout)
+    sys.stderr = _prepared(sys.stderr)
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
 
-_PHASES: Final = {"preparing": "preparing", "loading_model": "loading the model", "saving": "saving"}
+def _prepared(stream: TextIO | None) -> TextIO:
+    if stream is None:  # closed by whoever started us
+        return open(os.devnull, "w", encoding="utf-8")
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
+
+
+def mute(stream: TextIO) -> None:
+    """Let all that is still written to a stream vanish: whoever read it has gone, and Python flushes at its end."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, stream.fileno())
+    os.close(devnull)
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """For work that goes on although nobody reads its output any more."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        mute(sys.stdout)
 
 
 def printable(text: object) -> str:
     """On one line and without control characters: a prompt must not steer the terminal."""
     return "".join(character if character.isprintable() else " " for character in str(text))
+
+
+def encodable(text: str, stream: TextIO) -> str:
+    """The text as the stream will write it, so that its width can be known."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def line(text: object = "") -> None:
@@ -33,33 +64,37 @@ def lines(texts: Sequence[object]) -> None:
         line(text)
 
 
+def file_name(name: str) -> None:
+    """The name of a file, as a line of the answer; nothing in it is replaced that a name may hold."""
+    sys.stdout.write(f"{name}\n" if name.isprintable() or not sys.stdout.isatty() else f"{printable(name)}\n")
+
+
 def note(text: object) -> None:
     """A remark that is no part of the answer, on stderr."""
-    sys.stderr.write(f"{printable(text)}\n")
+    try:
+        sys.stderr.write(f"{printable(text)}\n")
+    except BrokenPipeError:
+        mute(sys.stderr)
 
 
-def document(value: Any) -> None:
-    """The answer as one JSON document, on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+def document(value: Any, *, indent: int | None = 2) -> None:
+    """The answer as one JSON document, on stdout; `indent` None: on one line."""
+    import msgspec  # not needed for --help
+
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    is_utf8 = encoding.lower().replace("-", "").replace("_", "") == "utf8"
+    built = msgspec.to_builtins(value)
+    text = json.dumps(built, indent=indent, ensure_ascii=not is_utf8 or not _is_text(built))
+    sys.stdout.write(f"{text}\n")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on a terminal; elsewhere lines with tabs and no head, for other programs."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            line_of_tabs = "\t".join(printable(cell) for cell in row)
-            sys.stdout.write(f"{line_of_tabs}\n")
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(column, overflow="ellipsis" if column == "prompt" else "fold", no_wrap=column == "prompt")
-    for row in rows:
-        drawn.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(drawn)
+def _is_text(value: Any) -> bool:
+    """Whether all strings can be UTF-8; names of files need not."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fields(pairs: Sequence[tuple[str, object]]) -> None:
@@ -70,78 +105,11 @@ def fields(pairs: Sequence[tuple[str, object]]) -> None:
         line(f"{name.ljust(width)}  {value}")
 
 
-@contextmanager
-def following(*, quiet: bool) -> Iterator[Callable[[JobStatus], None]]:
-    """Something to tell each status of a job: a bar on a terminal, else a line for each phase, on stderr."""
-    if quiet:
-        yield lambda job: None
-    elif sys.stderr.isatty():
-        with _bar() as bar:
-            yield _BarOfJob(bar).tell
-    else:
-        yield _Phases().tell
+def width() -> int:
+    """The columns of the terminal."""
+    return shutil.get_terminal_size().columns
 
 
-def describe(job: JobStatus) -> str:
-    """What a job does now, in a few words."""
-    if job.status == "pending":
-        behind = job.queue_position
-        return "waiting" if behind is None else "next in the queue" if behind == 0 else f"waiting, {behind} before it"
-    if job.is_final:
-        return job.status
-    return _PHASES.get(job.progress.phase, f"image {job.progress.image_number} of {job.progress.total_images}")
-
-
-class _Phases:
-    def __init__(self) -> None:
-        self._last = ""
-
-    def tell(self, job: JobStatus) -> None:
-        now = describe(job)
-        if now != self._last and not job.is_final:
-            note(now)
-        self._last = now
-
-
-class _BarOfJob:
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task: TaskID = bar.add_task("sent", total=None, step="", eta="")
-
-    def tell(self, job: JobStatus) -> None:
-        progress = job.progress
-        steps = progress.total_steps or 0
-        is_drawing = job.status == "processing" and steps > 0 and progress.phase in ("generating", "saving")
-        is_known = is_drawing or job.status == "completed"
-        done = (progress.image_number - 1) * steps + (progress.step or 0)
-        self._bar.update(
-            self._task,
-            description=describe(job),
-            total=progress.total_images * steps if is_known else None,
-            completed=done if is_known else 0,
-            step=f"step {progress.step}/{steps}" if is_drawing else "",
-            eta="" if job.eta_seconds is None or job.is_final else f"{_duration(job.eta_seconds)} left",
-        )
-
-
-def _bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[step]}", markup=False),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[eta]}", markup=False),
-        console=Console(stderr=True),
-    )
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return (
-        f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    )
+def has_styles(stream: TextIO) -> bool:
+    """Whether bold and colours may be written."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -15,11 +17,13 @@ from client import errors
 from client.errors import (
     ClientError,
     InvalidAddress,
+    InvalidSetup,
     RejectedInput,
     ServerUnavailable,
     ServerUnreachable,
     UnexpectedAnswer,
 )
+from client.proxies import proxy_for
 
 Result = TypeVar("Result")
 
@@ -27,6 +31,8 @@ Result = TypeVar("Result")
 _PAUSES: Final = (0.3, 1.0)
 #: A server that asks for a longer wait than this gets no second try; the caller decides.
 _LONGEST_PAUSE: Final = 5.0
+#: What the system's errors begin with, and people need not read.
+_ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 
 
 class Transport:
@@ -38,13 +44,23 @@ class Transport:
     def __init__(
         self, url: str, api_key: str | None, timeout: float, transport: httpx.BaseTransport | None = None
     ) -> None:
-        self.url = _base(url)
+        self.url = address(url)
         self.timeout = timeout
         headers = {"Accept": "application/json", "User-Agent": "cyberimage-client"}
         if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
+            headers["Authorization"] = f"Bearer {_checked_key(api_key)}"
+        proxy = proxy_for(self.url) if transport is None else None
+        #: For messages: what stands between us and the server.
+        self._way = f" through the proxy {proxy.shown}" if proxy else ""
+        # The environment is read by us (client/proxies.py), and the certificates that it names by `_trust`.
         self._http = httpx.Client(
-            base_url=self.url, headers=headers, timeout=timeout, transport=transport, verify=_trust(self.url)
+            base_url=self.url,
+            headers=headers,
+            timeout=timeout,
+            transport=transport,
+            verify=_trust(self.url),
+            proxy=proxy.url if proxy else None,
+            trust_env=False,
         )
 
     def close(self) -> None:
@@ -88,16 +104,28 @@ class Transport:
         try:
             response = self._http.send(request)
         except httpx.TimeoutException as error:
-            raise ServerUnreachable(f"{self.url} did not answer within {self.timeout:g} seconds.") from error
+            raise ServerUnreachable(f"{self.url} did not answer within {self.timeout:g} seconds{self._way}.") from error
         except httpx.TransportError as error:
-            raise ServerUnreachable(f"{self.url} cannot be reached: {error or type(error).__name__}.") from error
+            why = _ERRNO.sub("", str(error)).rstrip(".") or type(error).__name__
+            raise ServerUnreachable(f"{self.url} cannot be reached{self._way}: {why}.") from error
         except httpx.DecodingError as error:
             raise UnexpectedAnswer(f"{self.url} sent an answer that cannot be decoded: {error}.") from error
         if response.status_code >= 400:
-            raise _error(response)
+            raise self._error(response)
         if not response.is_success and response.status_code != httpx.codes.NOT_MODIFIED:
             raise _unexpected(response)
         return response
+
+    def _error(self, response: httpx.Response) -> ClientError:
+        try:
+            document = response.json()
+        except ValueError:
+            document = None
+        message = document.get("message") if isinstance(document, dict) else None
+        if not isinstance(message, str):
+            answered = f"{response.status_code} {response.reason_phrase}".rstrip()
+            message = f"{response.request.url} answered {answered}{self._way}."
+        return errors.of_response(response.status_code, message, _retry_after(response))
 
 
 def segment(identifier: str) -> str:
@@ -115,27 +143,38 @@ def parse(kind: type[Result], response: httpx.Response) -> Result:
         raise _unexpected(response) from error
 
 
-def _base(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise InvalidAddress(f"The address is {url!r}; it must begin with http:// or https:// and name a host.")
+def address(url: str) -> str:
+    """The address of a server in its one form, without `/api`; raises InvalidAddress."""
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        is_whole = False
+    if not is_whole or not url.isprintable() or "?" in url or "#" in url:
+        raise InvalidAddress(
+            f"The address is {url!r}; it must begin with http:// or https:// and name a host, as http://127.0.0.1:5050."
+        )
     return url.rstrip("/").removesuffix("/api")
 
 
-def _trust(url: str) -> bool | ssl.SSLContext:
-    """The usual authorities for https. Plain http needs none, and reading them takes longer than all else."""
-    return True if url.startswith("https://") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+def _checked_key(key: str) -> str:
+    """Without the space and line end that a file brings along; the message does not show the key."""
+    key = key.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise InvalidSetup("The API key holds characters that no key has; copy it again, without spaces or quotes.")
+    return key
 
 
-def _error(response: httpx.Response) -> ClientError:
+def _trust(url: str) -> ssl.SSLContext:
+    """The usual authorities, or those of SSL_CERT_FILE, for https. Plain http needs none, and reading takes long."""
+    if not url.startswith("https://"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        document = response.json()
-    except ValueError:
-        document = None
-    message = document.get("message") if isinstance(document, dict) else None
-    if not isinstance(message, str):
-        message = f"{response.request.url} answered {response.status_code} {response.reason_phrase}."
-    return errors.of_response(response.status_code, message, _retry_after(response))
+        return httpx.create_ssl_context()
+    except OSError as error:  # an SSLError is one, too
+        told = " or ".join(name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name))
+        raise InvalidSetup(f"The certificates of {told or 'this machine'} cannot be read: {error}.") from error
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -38,6 +38,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("CYBERIMAGE_", "OPENAI_")) or name == "PORT":
             monkeypatch.delenv(name)
+    # No home of the command line: nothing is kept from one test to the next, and nothing of the operator's is read.
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.path.join(os.devnull, "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", os.path.join(os.devnull, "state"))
 
 
 @pytest.fixture

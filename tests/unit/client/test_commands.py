@@ -128,7 +128,9 @@ def test_an_address_that_is_none() -> None:
     "words",
     [
         [],
-        ["dance"],
+        ["galery"],
+        ["--json", "queue"],
+        [*GENERATE, "--same-seed"],
         [*GENERATE, "--size", "big"],
         [*GENERATE, "--size", "8x8", "--width", "8"],
         [*GENERATE, "--images", "0"],

@@ -1,0 +1,67 @@
+"""`login` and `logout`: which server is asked, and with which key, where nothing else says so; `completion`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from argparse import Namespace
+
+from client import terminal
+from client.api_client import DEFAULT_URL, CyberImageClient
+from client.commands import answering
+from client.exit_codes import Ended, Exit
+from client.remembered import Login, forget_login, login_file, write_login
+
+
+def login(args: Namespace) -> None:
+    """Ask for what was not said, try it, and keep it."""
+    url = args.server or args.url or _asked_url()
+    key = _asked_key()
+    with CyberImageClient(url, key, args.timeout) as asked:
+        asked.queue()  # raises where the server is none, or does not take the key
+        kept = Login(asked.url, key)
+    path = write_login(kept)
+    answer = {"url": kept.url, "has_key": key is not None, "file": str(path)}
+    with_key = "with your key" if key else "without a key"
+    answering.show(args, answer, lambda: terminal.line(f"{kept.url} is asked from now on, {with_key} ({path})."))
+
+
+def logout(args: Namespace) -> None:
+    """Forget the login."""
+    was_there = forget_login()
+    said = f"The login is forgotten ({login_file()})." if was_there else "There was no login."
+    answering.show(args, {"forgotten": was_there}, lambda: terminal.line(said))
+
+
+def completion(args: Namespace) -> None:
+    """Print the script that lets a shell complete the commands and options."""
+    try:
+        import shtab
+    except ImportError:
+        raise Ended(Exit.USAGE, "This needs the Python package shtab: pip install shtab.") from None
+    from client.arguments import parser
+
+    sys.stdout.write(shtab.complete(parser(), shell=args.shell) + "\n")
+
+
+def _asked_url() -> str:
+    known = os.environ.get("CYBERIMAGE_URL") or DEFAULT_URL
+    if not _can_ask():
+        return known
+    sys.stderr.write(f"Address of the server [{terminal.printable(known)}]: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() or known
+
+
+def _asked_key() -> str | None:
+    """The key, never shown and never among the arguments, where other users of the machine could read it."""
+    if _can_ask():
+        return getpass.getpass("API key (empty where none is needed): ").strip() or None
+    if sys.stdin is None:
+        raise Ended(Exit.USAGE, "The key is read from standard input, which is closed.")
+    return sys.stdin.readline().strip() or None
+
+
+def _can_ask() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,103 @@
+"""What stands at the head of each command's help: three ways to use it. Tests hold that each of them can be run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
+    "": (
+        'cyberimage "a red house"',
+        "cyberimage gallery --search house",
+        "cyberimage watch",
+    ),
+    "generate": (
+        'cyberimage "a red house" -o house.jpg',
+        'cyberimage "a castle on a hill" --images 4 --size 512x768 -o "castles/{n}-{seed}.png"',
+        "cyberimage --prompts prompts.txt --detach",
+    ),
+    "submit": (
+        "cyberimage submit job.json",
+        "cyberimage submit job.json --wait -o house.png",
+        "cyberimage submit - < job.json",
+    ),
+    "enrich": (
+        'cyberimage enrich "a castle on a hill"',
+        'cyberimage enrich "a castle on a hill" --style fantasy',
+        "cyberimage enrich - < prompt.txt",
+    ),
+    "wait": (
+        "cyberimage wait @last",
+        "cyberimage wait 3f9a2c1d -o pictures/",
+        "cyberimage wait 3f9a2c1d 77b0e412 -o {n}.webp",
+    ),
+    "cancel": (
+        "cyberimage cancel @last",
+        "cyberimage cancel 3f9a2c1d",
+        "cyberimage cancel 3f9a2c1d 77b0e412",
+    ),
+    "retry": (
+        "cyberimage retry @last",
+        "cyberimage retry 3f9a2c1d",
+        "cyberimage retry 3f9a2c1d 77b0e412",
+    ),
+    "jobs": (
+        "cyberimage jobs",
+        "cyberimage jobs --status failed",
+        "cyberimage jobs --status completed --limit 100 | cut -f 1",
+    ),
+    "show": (
+        "cyberimage show @last",
+        "cyberimage show 3f9a2c1d_2",
+        "cyberimage show 3f9a2c1d --json",
+    ),
+    "gallery": (
+        "cyberimage gallery",
+        'cyberimage gallery --search "red house"',
+        "cyberimage gallery --all | wc -l",
+    ),
+    "download": (
+        "cyberimage download 3f9a2c1d_2 -o house.webp",
+        "cyberimage download @last 77b0e412 -o pictures/",
+        "cyberimage download --search castle -o castles/",
+    ),
+    "delete": (
+        "cyberimage delete 3f9a2c1d_2",
+        "cyberimage delete 3f9a2c1d_1 3f9a2c1d_2 --yes",
+        'cyberimage delete --search "first try"',
+    ),
+    "models": (
+        "cyberimage models",
+        "cyberimage models | cut -f 1",
+        "cyberimage models --json",
+    ),
+    "queue": (
+        "cyberimage queue",
+        "cyberimage queue --detailed",
+        "cyberimage queue --json",
+    ),
+    "watch": (
+        "cyberimage watch",
+        "cyberimage watch --until-empty",
+        "cyberimage watch --json",
+    ),
+    "reset-queue": (
+        "cyberimage reset-queue",
+        "cyberimage reset-queue --json",
+        "cyberimage reset-queue --url http://pictures.example:5050",
+    ),
+    "login": (
+        "cyberimage login",
+        "cyberimage login https://pictures.example",
+        "cyberimage login https://pictures.example < key.txt",
+    ),
+    "logout": (
+        "cyberimage logout",
+        "cyberimage logout --json",
+        "cyberimage logout && cyberimage login",
+    ),
+    "completion": (
+        "cyberimage completion bash > ~/.local/share/bash-completion/completions/cyberimage",
+        "cyberimage completion zsh > ~/.zfunc/_cyberimage",
+        "cyberimage completion fish > ~/.config/fish/completions/cyberimage.fish",
+    ),
+}
