@@ -28,17 +28,17 @@ EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
     "wait": (
         "cyberimage wait @last",
         "cyberimage wait 3f9a2c1d -o pictures/",
-        "cyberimage wait 3f9a2c1d 77b0e412 -o {n}.webp",
+        "cyberimage wait 3f9a2c1d e05b61aa -o {n}.webp",
     ),
     "cancel": (
         "cyberimage cancel @last",
         "cyberimage cancel 3f9a2c1d",
-        "cyberimage cancel 3f9a2c1d 77b0e412",
+        "cyberimage cancel 3f9a2c1d e05b61aa",
     ),
     "retry": (
         "cyberimage retry @last",
         "cyberimage retry 3f9a2c1d",
-        "cyberimage retry 3f9a2c1d 77b0e412",
+        "cyberimage retry 3f9a2c1d e05b61aa",
     ),
     "jobs": (
         "cyberimage jobs",
@@ -47,7 +47,7 @@ EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "show": (
         "cyberimage show @last",
-        "cyberimage show 3f9a2c1d_2",
+        "cyberimage show 77b0e412_2",
         "cyberimage show 3f9a2c1d --json",
     ),
     "gallery": (
@@ -56,13 +56,13 @@ EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
         "cyberimage gallery --all | wc -l",
     ),
     "download": (
-        "cyberimage download 3f9a2c1d_2 -o house.webp",
-        "cyberimage download @last 77b0e412 -o pictures/",
+        "cyberimage download 77b0e412_2 -o house.webp",
+        "cyberimage download @last e05b61aa -o pictures/",
         "cyberimage download --search castle -o castles/",
     ),
     "delete": (
-        "cyberimage delete 3f9a2c1d_2",
-        "cyberimage delete 3f9a2c1d_1 3f9a2c1d_2 --yes",
+        "cyberimage delete 77b0e412_2",
+        "cyberimage delete 77b0e412_1 77b0e412_2 --yes",
         'cyberimage delete --search "first try"',
     ),
     "models": (

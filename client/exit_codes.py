@@ -52,6 +52,8 @@ def explained() -> str:
 
 def sentence_of(error: Exception) -> tuple[Exit, str]:
     """The exit code and the sentence for any error of a command."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return Exit.FAULT, f"the Python package {error.name} is missing; run: pip install {error.name}"
     from client import errors  # after --help and wrong use, which need not wait for httpx and msgspec
 
     kinds: tuple[tuple[type[Exception], Exit], ...] = (

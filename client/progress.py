@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,8 +13,8 @@ from rich.segment import ControlType, Segment
 from client import inline_pictures
 from client.errors import ClientError
 from client.exit_codes import Ended
-from client.results import JobStatus
-from client.terminal import note
+from client.results import JobStatus, JobSummary
+from client.terminal import note, size_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -52,8 +51,10 @@ def following(preview_of: Callable[[str], bytes], *, quiet: bool, previews: bool
         yield LineFollower()
 
 
-def describe(job: JobStatus) -> str:
+def describe(job: JobSummary) -> str:
     """What a job does now, in a few words."""
+    if not isinstance(job, JobStatus):
+        return {"pending": "waiting", "processing": "running"}.get(job.status, job.error_type or job.status)
     if job.status == "pending":
         behind = job.queue_position
         return "waiting" if behind is None else "next in the queue" if behind == 0 else f"waiting, {behind} before it"
@@ -132,7 +133,7 @@ class _Area:
     def __init__(self, bar: Progress, how: str) -> None:
         self._bar = bar
         self._how = how
-        size = shutil.get_terminal_size()
+        size = size_of(sys.stderr)
         self._rows = min(_ROWS, size.lines - _FREE_ROWS)
         self._columns = size.columns - 1
         self._is_reserved = False
@@ -165,7 +166,8 @@ def _bar() -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
-    room = shutil.get_terminal_size().columns
+    # Room for the ^C that a terminal adds: in a full line it would break it in two.
+    room = size_of(sys.stderr).columns - 3
     columns: list[ProgressColumn] = [
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=None if room < _LEFT_FROM else 40, table_column=Column(min_width=4, ratio=1)),
@@ -176,6 +178,6 @@ def _bar() -> Progress:
         columns.append(TimeElapsedColumn())
     if room >= _LEFT_FROM:
         columns.append(TextColumn("{task.fields[left]}", markup=False))
-    console = Console(stderr=True)
+    console = Console(stderr=True, width=max(room, 10))
     # Not redirected: what goes to stdout may be for another program.
     return Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False, expand=room < _LEFT_FROM)

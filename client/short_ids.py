@@ -1,9 +1,7 @@
 """Short forms of ids: any beginning or end that only one has, and `@last`.
 
-The id of a job is a UUIDv7, which begins with the time: jobs of the same minute begin alike, so that the end of an id,
-which is random, is what lists show. The image ids of a job end with the same digits and the number of the image: job
-`3f9a2c1d` has the images `3f9a2c1d_1`, `3f9a2c1d_2` and so on. Short forms are looked up in the newest ones
-of the server.
+An image id begins with the time, and the id of a job may: those of the same minute begin alike. So lists show the end,
+which is random: of a job `3f9a2c1d`, of an image `77b0e412_1`. Short forms are looked up in the newest ones of the server.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ LAST: Final = "@last"
 NEWEST: Final = 2000
 _LEAST: Final = 4
 _SHOWN: Final = 8
-_JOB: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-([0-9a-f]{12})", re.ASCII)
+_JOB: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[4-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-([0-9a-f]{12})", re.ASCII)
 _IMAGE: Final = re.compile(r"img_[0-9a-f]{24}([0-9a-f]{8})(_[1-8])", re.ASCII)
 _SHORT_IMAGE: Final = re.compile(r"[0-9a-f]+_[1-8]", re.ASCII)
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO
 from rich.cells import cell_len, set_cell_size
 
 from client.short_ids import short
-from client.terminal import encodable, has_styles, printable, width
+from client.terminal import encodable, has_styles, printable, size_of
 
 _GAP: Final = 2
 #: How many lines decide how wide a column is.
@@ -45,7 +45,7 @@ def print_list(columns: Sequence[Column], records: Iterable[Any]) -> None:
         for record in records:
             stream.write("\t".join(printable(_plain(column.value(record))) for column in columns) + "\n")
         return
-    for text in lines_of(columns, records, stream, width()):
+    for text in lines_of(columns, records, stream, size_of(stream).columns):
         stream.write(f"{text}\n")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -105,9 +104,19 @@ def fields(pairs: Sequence[tuple[str, object]]) -> None:
         line(f"{name.ljust(width)}  {value}")
 
 
-def width() -> int:
-    """The columns of the terminal."""
-    return shutil.get_terminal_size().columns
+def size_of(stream: TextIO) -> os.terminal_size:
+    """Columns and lines of the terminal behind a stream; COLUMNS and LINES are believed more."""
+    try:
+        found = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):  # no terminal, or not even a file
+        found = os.terminal_size((0, 0))
+    columns, lines = _number("COLUMNS") or found.columns, _number("LINES") or found.lines
+    return os.terminal_size((columns or 80, lines or 24))
+
+
+def _number(name: str) -> int:
+    value = os.environ.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() else 0
 
 
 def has_styles(stream: TextIO) -> bool:

@@ -54,8 +54,8 @@ def download(client: CyberImageClient, args: Namespace) -> None:
         for n, image in enumerate(found, start=1):
             delivery.take_image(image.id, n=n, seed=image.seed, prompt=image.prompt)
     except KeyboardInterrupt:
-        names = f": {', '.join(delivery.files)}" if delivery.files else ""
-        saved = f"Interrupted: {len(delivery.files)} of {len(found)} pictures are saved{names}."
+        delivery.names()
+        saved = f"Interrupted: {len(delivery.files)} of {len(found)} pictures are saved."
         raise Ended(Exit.INTERRUPTED, saved, files=delivery.files) from None
     delivery.names()
     delivery.finish()

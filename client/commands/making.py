@@ -215,8 +215,7 @@ class Making:
         else:
             left = ", ".join(short(job_id) for job_id, _ in jobs if job_id not in self._ended)
             saved = f"Interrupted: {len(delivery.files)} pictures are saved; {left} goes on at the server"
-        names = f": {', '.join(delivery.files)}" if delivery.files else ""
-        raise Ended(Exit.INTERRUPTED, f"{saved}{names}.", files=delivery.files)
+        raise Ended(Exit.INTERRUPTED, f"{saved}.", files=delivery.files)
 
     def _say_failures(self, delivery: Delivery) -> None:
         if not self._failures:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import sys
 import time
 from argparse import Namespace
@@ -49,7 +48,8 @@ class View:
 
 ACTIVE: Final = (
     Column("job", lambda job: short(job.id), most=64),
-    Column("does", lambda job: _doing(job), most=26),
+    Column("does", lambda job: describe(job), most=26),
+    Column("step", lambda job: _step(job), least=50),
     Column("left", lambda job: _left(job), least=60),
     Column("model", lambda job: job.model_id, least=80, most=16),
     Column("prompt", lambda job: job.prompt),
@@ -100,7 +100,7 @@ def _keep_view(client: CyberImageClient, args: Namespace) -> None:
 
     with Live(console=Console(), auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
         for view in _views(client, args, lambda problem: live.update(Text(problem), refresh=True)):
-            size = shutil.get_terminal_size()
+            size = terminal.size_of(sys.stdout)
             shown = "\n".join(_lines(view, size.columns, size.lines - 1))
             live.update(Text.from_ansi(shown, no_wrap=True, overflow="crop"), refresh=True)
 
@@ -165,12 +165,10 @@ def _views(client: CyberImageClient, args: Namespace, say: Callable[[str], objec
         time.sleep(args.every)
 
 
-def _doing(job: JobSummary) -> str:
-    if not isinstance(job, JobStatus):
-        return "waiting"
-    progress = job.progress
-    step = f", step {progress.step}/{progress.total_steps}" if progress.phase == "generating" else ""
-    return f"{describe(job)}{step}"
+def _step(job: JobSummary) -> str:
+    if not isinstance(job, JobStatus) or job.progress.phase != "generating":
+        return ""
+    return f"{job.progress.step}/{job.progress.total_steps}"
 
 
 def _left(job: JobSummary) -> str:

@@ -13,7 +13,10 @@ PNG = b"\x89PNG\r\n\x1a\nnot really"
 
 
 class ContractServer(ThreadingHTTPServer):
-    """Answers what `answers` says for "METHOD /path", else 404; a callable is called with the body."""
+    """Answers what `answers` says for "METHOD /path?query" or "METHOD /path", else 404.
+
+    A callable is called with the body. Asked as a proxy, it knows whole addresses in place of paths.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -32,7 +35,9 @@ class _Handler(BaseHTTPRequestHandler):
         name = f"{self.command} {self.path}"
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.server.seen.append(name)
-        found = self.server.answers.get(name, (404, {"status": "error", "message": f"Nothing at {self.path}."}))
+        nothing = (404, {"status": "error", "message": f"Nothing at {self.path}."})
+        known = self.server.answers
+        found = known.get(name) or known.get(name.partition("?")[0]) or nothing
         status, answer = found(body) if callable(found) else found
         content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
