@@ -205,12 +205,9 @@ def _slug(prompt: str | None) -> str | None:
     if prompt is None:
         return None
     words = "".join(character if character.isalnum() else " " for character in prompt).split()
-    slug = ""
-    for word in words:
-        longer = f"{slug}-{word}" if slug else word[:_LONGEST_PROMPT]
-        if len(longer.encode()) > _LONGEST_PROMPT * 3 or len(longer) > _LONGEST_PROMPT:
-            break
-        slug = longer
+    slug = "-".join(words)
+    while len(slug) > _LONGEST_PROMPT or len(slug.encode()) > _LONGEST_PROMPT * 2:
+        slug = slug.rpartition("-")[0] or slug[:-1]
     return slug or "picture"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from client.errors import InvalidSetup
 
+#: An IPv6 address in brackets, perhaps with the length of its network.
+_BRACKETS: Final = re.compile(r"^\[(.*)\](/\d+)?$")
 _SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 
 
@@ -122,6 +125,6 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     """A network, or one address as a network of its own; brackets around IPv6 are allowed."""
     try:
-        return ipaddress.ip_network(text.replace("[", "").replace("]", ""), strict=False)
+        return ipaddress.ip_network(_BRACKETS.sub(r"\1\2", text), strict=False)
     except ValueError:
         return None

@@ -1,7 +1,7 @@
 """Short forms of ids: any beginning or end that only one has, and `@last`.
 
 An image id begins with the time, and the id of a job may: those of the same minute begin alike. So lists show the end,
-which is random: of a job `3f9a2c1d`, of an image `77b0e412_1`. Short forms are looked up in the newest ones of the server.
+which is random: of a job `3f9a2c1d`, of an image `77b0e412_1`. Short forms are looked up in the newest ones.
 """
 
 from __future__ import annotations

@@ -149,9 +149,10 @@ def address(url: str) -> str:
         parts = urlsplit(url)
         is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         httpx.URL(url)
+        (parts.hostname or "").encode("idna")  # a label that is empty or too long
     except (ValueError, httpx.InvalidURL):
         is_whole = False
-    if not is_whole or not url.isprintable() or "?" in url or "#" in url:
+    if not is_whole or not url.isprintable() or " " in url or "?" in url or "#" in url:
         raise InvalidAddress(
             f"The address is {url!r}; it must begin with http:// or https:// and name a host, as http://127.0.0.1:5050."
         )
