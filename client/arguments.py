@@ -66,6 +66,12 @@ def parser() -> Parser:
     return root
 
 
+def commands_of(root: Parser) -> dict[str, Parser]:
+    """The parser of each command."""
+    (commands,) = (action for action in root._actions if isinstance(action, _Commands))
+    return dict(commands.choices)
+
+
 class _ShowVersion(argparse.Action):
     """Looks the version up only where it is asked for: that costs as much as all else of the start."""
 

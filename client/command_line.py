@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # a fault of ours gets a sentence, too; the traceback is there on request
         if os.environ.get("CYBERIMAGE_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.filename is None:
+            terminal.mute(sys.stdout)  # its disk is full: Python would stumble over it once more at its end
         code, message = sentence_of(error)
         return _fail(args, code, message, error.done if isinstance(error, Ended) else {})
     return Exit.DONE

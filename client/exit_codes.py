@@ -81,6 +81,5 @@ def sentence_of(error: Exception) -> tuple[Exit, str]:
 
 
 def _name(error: OSError) -> str:
-    if isinstance(error.filename, bytes | str) and error.filename:
-        return str(error.filename)
-    return "A file"
+    """The file that failed; what has no name is what the answer is written to."""
+    return str(error.filename) if error.filename else "Standard output"

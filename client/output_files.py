@@ -130,6 +130,9 @@ class Output:
                 stream.flush()
                 os.fsync(stream.fileno())
             self._publish(draft, path)
+        except OSError as error:
+            error.filename, error.filename2 = str(path), None  # a full disk does not say which file it was
+            raise
         finally:
             with suppress(FileNotFoundError):  # renamed
                 os.unlink(draft)

@@ -102,14 +102,16 @@ class BarFollower(Follower):
         progress = job.progress
         steps = progress.total_steps or 0
         is_drawing = job.status == "processing" and steps > 0 and progress.phase in ("generating", "saving")
+        total = progress.total_images * steps
+        done = total if job.status == "completed" else (progress.image_number - 1) * steps + (progress.step or 0)
         is_known = is_drawing or job.status == "completed"
-        done = (progress.image_number - 1) * steps + (progress.step or 0)
         self._bar.update(
             self._task,
             description=self.title + describe(job),
-            total=progress.total_images * steps if is_known else None,
+            total=total if is_known else None,
             completed=done if is_known else 0,
             step=f"step {progress.step}/{steps}" if is_drawing else "",
+            refresh=True,
             left="" if job.eta_seconds is None or job.is_final else f"{duration(job.eta_seconds)} left",
         )
         if self._area is not None and job.preview_url and job.preview_url != self._preview_seen:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import UnsupportedOperation
 from typing import Any, TextIO
 
 
@@ -27,8 +28,12 @@ def _prepared(stream: TextIO | None) -> TextIO:
 def mute(stream: TextIO) -> None:
     """Let all that is still written to a stream vanish: whoever read it has gone, and Python flushes at its end."""
     devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, stream.fileno())
-    os.close(devnull)
+    try:
+        os.dup2(devnull, stream.fileno())
+    except UnsupportedOperation:
+        pass  # no file is behind it, so nobody can have left
+    finally:
+        os.close(devnull)
 
 
 @contextmanager

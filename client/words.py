@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from client.arguments import Parser, parser
+from client.arguments import Parser, commands_of, parser
 
 _SHORT_FORM: Final = "generate"
 
@@ -15,7 +15,7 @@ _SHORT_FORM: Final = "generate"
 def understood(words: Sequence[str]) -> Namespace:
     """The command and its options; ends the program with a sentence where the words are none."""
     root = parser()
-    commands: dict[str, Parser] = root._subparsers._group_actions[0].choices  # type: ignore[union-attr, assignment]
+    commands = commands_of(root)
     if not words:
         root.error('say what the picture shows, as cyberimage "a red house", or a command')
     if words[0] in ("-h", "--help", "--version"):

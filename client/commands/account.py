@@ -6,12 +6,16 @@ import getpass
 import os
 import sys
 from argparse import Namespace
+from typing import Final
 
 from client import terminal
 from client.api_client import DEFAULT_URL, CyberImageClient
 from client.commands import answering
 from client.exit_codes import Ended, Exit
 from client.remembered import Login, forget_login, login_file, write_login
+
+#: Options and words that name files.
+_FILES: Final = ("output", "prompts", "file")
 
 
 def login(args: Namespace) -> None:
@@ -40,9 +44,14 @@ def completion(args: Namespace) -> None:
         import shtab
     except ImportError:
         raise Ended(Exit.USAGE, "This needs the Python package shtab: pip install shtab.") from None
-    from client.arguments import parser
+    from client.arguments import commands_of, parser
 
-    sys.stdout.write(shtab.complete(parser(), shell=args.shell) + "\n")
+    root = parser()
+    for command in commands_of(root).values():
+        for action in command._actions:
+            if action.dest in _FILES:
+                vars(action)["complete"] = shtab.FILE
+    sys.stdout.write(shtab.complete(root, shell=args.shell) + "\n")
 
 
 def _asked_url() -> str:

@@ -22,6 +22,8 @@ class ContractServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: dict[str, Any] = {}
         self.seen: list[str] = []
+        #: The Authorization of each request.
+        self.keys: list[str | None] = []
 
     @property
     def url(self) -> str:
@@ -35,6 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = f"{self.command} {self.path}"
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.server.seen.append(name)
+        self.server.keys.append(self.headers.get("Authorization"))
         nothing = (404, {"status": "error", "message": f"Nothing at {self.path}."})
         known = self.server.answers
         found = known.get(name) or known.get(name.partition("?")[0]) or nothing
