@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from client import terminal
 from client.errors import ClientError
-from client.exit_codes import Ended, sentence_of
+from client.exit_codes import Ended, Exit, sentence_of
 
 
 def show(args: Namespace, answer: Any, in_words: Callable[[], object]) -> None:
@@ -65,10 +66,6 @@ def each(args: Namespace, ids: Sequence[str], act: Callable[[str], Any], in_word
 
 def confirmed(args: Namespace, question: str) -> None:
     """Ask on the terminal; raises Ended for a no, and where nobody can be asked and `--yes` was not given."""
-    import sys
-
-    from client.exit_codes import Exit
-
     if args.yes:
         return
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
@@ -77,10 +74,3 @@ def confirmed(args: Namespace, question: str) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Ended(Exit.USAGE, "Nothing was done.")
-
-
-def first(source: Iterator[Any], most: int) -> list[Any]:
-    """The first of a long list."""
-    import itertools
-
-    return list(itertools.islice(source, most))

@@ -197,13 +197,6 @@ def test_download_of_an_image_and_of_a_job(server: ContractServer, tmp_path: Pat
     assert main(["download", "j", "-o", "three.png"]) == Exit.NOT_FOUND
 
 
-def test_help_names_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    shown = capsys.readouterr().out
-    assert all(f" {code.value}  " in shown for code in Exit)
-
-
 def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     with pytest.raises(SystemExit) as ended:
