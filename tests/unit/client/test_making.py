@@ -272,3 +272,67 @@ def test_a_terminal_shows_how_far_it_is(studio: ContractServer, terminal: Termin
     assert ("step 2/4" in shown) is (columns > 50)
     assert ("1 min 15 s left" in shown) is (columns > 75)
     assert shown.endswith("1.png\n2.png\n")
+
+
+def test_words_that_are_added_are_told(
+    bodies: Bodies, studio: ContractServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studio.answers["POST /api/enrich"] = lambda body: (
+        200,
+        {"original_prompt": "x", "enriched_prompt": json.loads(body)["prompt"] + " at dawn", "style": "anime"},
+    )
+    Path("prompts.txt").write_text("one\ntwo\n", "utf-8")
+    assert main(["--prompts", "prompts.txt", "--enrich", "anime", "--detach"]) == Exit.DONE
+    assert [body["prompt"] for body in bodies] == ["one at dawn", "two at dawn"]
+    assert capsys.readouterr().err == "prompt: one at dawn\nprompt: two at dawn\n"
+    assert main(["enrich", "a", "house"]) == Exit.DONE
+    assert capsys.readouterr().out == "a house at dawn\n"
+
+
+def test_an_interrupt_while_a_batch_is_sent_cancels_what_was_sent(
+    bodies: Bodies, studio: ContractServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from client import CyberImageClient
+
+    submit = CyberImageClient.submit
+
+    def press_at_the_third(client: CyberImageClient, request: bytes) -> object:
+        if len(bodies) == 2:
+            raise KeyboardInterrupt
+        return submit(client, request)
+
+    for order in ORDERS[1:3]:
+        studio.answers[f"POST /api/jobs/{order}/cancel"] = (200, {"cancelled": True})
+    monkeypatch.setattr(CyberImageClient, "submit", press_at_the_third)
+    Path("prompts.txt").write_text("one\ntwo\nthree\nfour\n", "utf-8")
+    assert main(["--prompts", "prompts.txt"]) == Exit.INTERRUPTED
+    assert [seen.split("/")[3] for seen in studio.seen if seen.endswith("cancel")] == [ORDERS[2], ORDERS[1]]
+
+
+def test_a_job_that_cannot_be_cancelled_is_named(
+    studio: ContractServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    studio.answers[f"GET /api/status/{ORDERS[0]}"] = (200, job_answer(ORDERS[0], "processing", images=0))
+    studio.answers[f"POST /api/jobs/{ORDERS[0]}/cancel"] = (409, {"status": "error", "message": "It has ended."})
+    monkeypatch.setattr("client.job_wait.time.sleep", press)
+    assert main(["a red house"]) == Exit.INTERRUPTED
+    assert f"The job {ORDERS[0]} was not cancelled: It has ended." in capsys.readouterr().err
+
+
+def test_several_jobs_are_waited_for(studio: ContractServer, capsys: pytest.CaptureFixture[str]) -> None:
+    for order in ORDERS[1:3]:
+        add_job(studio, order, count=2)
+    assert main(["wait", *ORDERS[1:3], "-o", "house.png", "--json"]) == Exit.DONE
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["files"] == [f"house-{n}.png" for n in range(1, 5)]
+    assert [result["job"]["id"] for result in answer["results"]] == ORDERS[1:3]
+
+
+def test_warnings_are_told(studio: ContractServer, capsys: pytest.CaptureFixture[str]) -> None:
+    accepted = {"job_id": ORDERS[0], "status": "pending", "num_images": 1, "warnings": ["'by the sea' is not read."]}
+    studio.answers["POST /api/generate"] = (200, accepted)
+    assert main(["a red house by the sea", "--detach"]) == Exit.DONE
+    assert capsys.readouterr().err == "note: 'by the sea' is not read.\n"

@@ -68,9 +68,8 @@ def test_pictures_are_saved_although_nobody_reads_their_names(studio: ContractSe
     assert sorted(path.name for path in Path().iterdir()) == ["1.png", "2.png", "3.png"]
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
-def test_an_emoji_is_escaped(full: ContractServer, encoding: str) -> None:
-    done = shell("cyberimage gallery", PYTHONIOENCODING=encoding)
+def test_an_emoji_is_escaped(full: ContractServer) -> None:
+    done = shell("cyberimage gallery", PYTHONIOENCODING="cp1252")
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert "a red \\U0001f3e0" in done.stdout
 

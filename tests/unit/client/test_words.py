@@ -45,7 +45,7 @@ def test_words_are_drawn(given_words: list[str], prompt: str) -> None:
     assert " ".join(args.prompt) == prompt
 
 
-@settings(max_examples=15)  # each makes all parsers anew
+@settings(max_examples=5)  # each makes all parsers anew
 @given(st.lists(st.from_regex(r"[a-z]{1,6} [a-z]{1,6}", fullmatch=True), min_size=1, max_size=4))
 def test_the_short_form_is_generate(prompt: list[str]) -> None:
     short, long = words.understood([*prompt, "--steps", "4"]), words.understood(["generate", *prompt, "--steps", "4"])
