@@ -12,7 +12,7 @@ from typing import Any
 
 from client import terminal
 from client.api_client import CyberImageClient
-from client.errors import ClientError
+from client.errors import ClientError, ServerUnavailable, ServerUnreachable
 from client.exit_codes import Ended, sentence_of
 from client.output_files import Output, Picture
 from client.results import JobImage, JobStatus
@@ -43,7 +43,7 @@ class Delivery:
         self._is_quiet = quiet or output.is_stdout
         self._names_wait = sys.stdout.isatty()
         self._done: set[str] = set()
-        self._failed: list[tuple[str, Exception]] = []
+        self._failed: dict[str, Exception] = {}
 
     def take(self, job: JobStatus, before: int = 0) -> None:
         """Save what a job has and is not saved yet; `before` pictures of this command come before those of the job."""
@@ -62,12 +62,15 @@ class Delivery:
             with uninterrupted():
                 self._done.add(image_id)
                 self.files.append(self._output.save(picture, content))
+        except BrokenPipeError:
+            raise
         except (ClientError, Ended, OSError) as error:
-            self._done.add(image_id)
-            if isinstance(error, BrokenPipeError):
-                raise
-            self._failed.append((image_id, error))
+            self._failed[image_id] = error
+            # A server that is away for a moment is asked again with the next news of the job.
+            if not isinstance(error, ServerUnreachable | ServerUnavailable):
+                self._done.add(image_id)
             return
+        self._failed.pop(image_id, None)
         self._tell(self.files[-1])
         self.show(content)
 
@@ -81,7 +84,7 @@ class Delivery:
         """Raise the first error, if there was one, after naming the others."""
         if not self._failed:
             return
-        (image_id, error), *others = self._failed
+        (image_id, error), *others = self._failed.items()
         for other_id, other in others:
             terminal.note(f"cyberimage: {short(other_id)}: {sentence_of(other)[1]}")
         code, sentence = sentence_of(error)

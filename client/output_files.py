@@ -193,7 +193,7 @@ class Output:
         return not target or target.endswith(("/", os.sep)) or Path(target).is_dir()
 
     def _makes_folders(self) -> bool:
-        return self._is_folder() or (self._is_pattern() and bool(_fields(str(Path(self._text).parent))))
+        return self._is_folder() or self._is_pattern()
 
     def _is_pattern(self) -> bool:
         return "{" in self._text

@@ -29,7 +29,16 @@ def note(args: Namespace, text: str) -> None:
 def fields(record: Any, **instead: object) -> None:
     """All that a record says, one line each, with some values instead of its own."""
     values = {name: getattr(record, name) for name in record.__struct_fields__} | instead
-    terminal.fields([(name, value) for name, value in values.items() if value not in ("", [], {})])
+    terminal.fields([(name, _plain(value)) for name, value in values.items() if value not in ("", [], {})])
+
+
+def _plain(value: object) -> object:
+    """Without the brackets and quotes of a program."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return "; ".join(str(_plain(part)) for part in value)
+    return value
 
 
 def each(args: Namespace, ids: Sequence[str], act: Callable[[str], Any], in_words: Callable[[Any], object]) -> None:

@@ -184,6 +184,11 @@ class Making:
             except JobFailed as error:
                 self._ended[job_id] = error.job
                 self._failures.append(error)
+            except ClientError as error:
+                code, message = sentence_of(error)
+                left = f"The server may go on with the job: cyberimage wait {short(job_id)}"
+                self._failures.append(Ended(code, f"{message} {left}"))
+                return
             before += count
 
     def _save_rest(self, jobs: Sequence[tuple[str, int]], delivery: Delivery) -> None:

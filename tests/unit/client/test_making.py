@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from client import job_wait
+from client import CyberImageClient, job_wait
 from client.command_line import main
 from client.exit_codes import Exit
 from tests.unit.client.conftest import ORDERS, Terminals, add_job, image_id, job_answer, png
@@ -292,8 +292,6 @@ def test_words_that_are_added_are_told(
 def test_an_interrupt_while_a_batch_is_sent_cancels_what_was_sent(
     bodies: Bodies, studio: ContractServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from client import CyberImageClient
-
     submit = CyberImageClient.submit
 
     def press_at_the_third(client: CyberImageClient, request: bytes) -> object:
@@ -336,3 +334,31 @@ def test_warnings_are_told(studio: ContractServer, capsys: pytest.CaptureFixture
     studio.answers["POST /api/generate"] = (200, accepted)
     assert main(["a red house by the sea", "--detach"]) == Exit.DONE
     assert capsys.readouterr().err == "note: 'by the sea' is not read.\n"
+
+
+def test_a_server_that_goes_away_for_a_moment_loses_no_picture(
+    studio: ContractServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("client.transport._PAUSES", ())
+    add_job(studio, ORDERS[1], count=2)
+    looks = [job_answer(ORDERS[1], "processing", images=1, count=2), job_answer(ORDERS[1], images=2, count=2)]
+    studio.answers[f"GET /api/status/{ORDERS[1]}"] = in_turn(*looks)
+    answers = iter([(503, {"message": "It restarts."}), (200, png())])
+    studio.answers[f"GET /api/get_image/{image_id(ORDERS[1], 1)}"] = lambda body: next(answers)
+    assert main(["a red house", "--images", "2", "-o", "{n}.png"]) == Exit.DONE
+    assert sorted(capsys.readouterr().out.split()) == ["1.png", "2.png"]
+
+
+def test_a_server_that_stays_away_is_told_with_what_is_saved(
+    studio: ContractServer, monkeypatch: pytest.MonkeyPatch, terminal: Terminals
+) -> None:
+    monkeypatch.setattr("client.transport._PAUSES", ())
+    wait = CyberImageClient.wait
+    monkeypatch.setattr(CyberImageClient, "wait", lambda *of, **options: wait(*of, **options, patience=0))
+    add_job(studio, ORDERS[1], count=2)
+    looks = iter([(200, job_answer(ORDERS[1], "processing", images=1, count=2))])
+    gone = (503, {"message": "It is gone."})
+    studio.answers[f"GET /api/status/{ORDERS[1]}"] = lambda body: next(looks, gone)
+    with terminal() as screen:
+        assert main(["a red house", "--images", "2", "-o", "{n}.png"]) == Exit.UNAVAILABLE
+    assert "1.png\ncyberimage: It is gone. The server may go on with the job: cyberimage wait 1a2b3c4d" in screen.text
