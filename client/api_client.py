@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Final, Literal, Self, TypedDict, Unpack
 from uuid import uuid4
 
 import httpx
@@ -21,7 +21,10 @@ from client.results import (
     JobPage,
     JobStatus,
     JobSummary,
+    Me,
     Models,
+    Move,
+    Pause,
     Queue,
     Reset,
     Submission,
@@ -31,6 +34,15 @@ from client.transport import Result, Transport, segment
 
 DEFAULT_URL: Final = "http://127.0.0.1:5050"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
+
+
+class GalleryFilters(TypedDict, total=False):
+    """Which images are meant; what is None does not matter."""
+
+    search: str | None
+    model: str | None
+    label: str | None
+    favourite: bool
 
 
 class CyberImageClient:
@@ -141,6 +153,20 @@ class CyberImageClient:
         """Delete an image for good."""
         self._transport.send("DELETE", f"/api/image/{segment(image_id)}")
 
+    def set_favourite(self, image_id: str, *, favourite: bool = True) -> GalleryImage:
+        """Make an image a favourite, or none."""
+        path = f"/api/image/{segment(image_id)}/favourite"
+        return self._transport.json(GalleryImage, "PUT" if favourite else "DELETE", path, repeatable=True)
+
+    def set_labels(self, image_id: str, labels: Iterable[str]) -> GalleryImage:
+        """Give an image these labels in place of those that it has."""
+        path, body = f"/api/image/{segment(image_id)}/labels", msgspec.json.encode({"labels": list(labels)})
+        return self._transport.json(GalleryImage, "PUT", path, body=body, repeatable=True)
+
+    def me(self) -> Me:
+        """Whose key is sent, and what it may do."""
+        return self._get(Me, "/api/me")
+
     def queue(self, *, detailed: bool = False) -> Queue:
         """How many jobs are in which state."""
         return self._get(Queue, "/api/queue", params={"detailed": "true" if detailed else None})
@@ -150,16 +176,16 @@ class CyberImageClient:
         *,
         page: int = 1,
         limit: int = 20,
-        search: str | None = None,
-        model: str | None = None,
         cursor: str | None = None,
+        **filters: Unpack[GalleryFilters],
     ) -> GalleryPage:
         """One page of the gallery, by its number or by the cursor of the page before."""
-        number = page if cursor is None else None
-        params = {"page": number, "limit": limit, "search": search, "model": model, "cursor": cursor}
+        params = {"page": page if cursor is None else None, "limit": limit, "cursor": cursor, **filters}
+        if "favourite" in filters:
+            params["favourite"] = "true" if filters["favourite"] else None
         return self._get(GalleryPage, "/api/gallery", params=params)
 
-    def gallery_images(self, *, search: str | None = None, model: str | None = None) -> Iterator[GalleryImage]:
+    def gallery_images(self, **filters: Unpack[GalleryFilters]) -> Iterator[GalleryImage]:
         """All images that match, newest first, each once, although others come and go meanwhile.
 
         A server that knows no cursors is asked for numbered pages, where an image may be missed.
@@ -167,7 +193,7 @@ class CyberImageClient:
         seen: set[str] = set()
         number, cursor, has_more = 1, None, True
         while has_more:
-            page = self.gallery(page=number, limit=50, search=search, model=model, cursor=cursor)
+            page = self.gallery(page=number, limit=50, cursor=cursor, **filters)
             yield from (image for image in page.images if image.id not in seen)
             seen.update(image.id for image in page.images)
             number, cursor, has_more = number + 1, page.next_cursor, page.has_more
@@ -200,6 +226,19 @@ class CyberImageClient:
     def retry(self, job_id: str, *, idempotency_key: str | None = None) -> Submission:
         """Submit the request of a job that has ended again, with the same seed."""
         return self._post_once(Submission, f"/api/jobs/{segment(job_id)}/retry", None, idempotency_key)
+
+    def move(self, job_id: str, *, to: Literal["front", "back"] | None = None, before: str | None = None) -> Move:
+        """Give a job that waits another turn: at an end of the queue, or before another one."""
+        body = msgspec.json.encode({"to": to} if before is None else {"before": before})
+        return self._transport.json(Move, "POST", f"/api/jobs/{segment(job_id)}/move", body=body, repeatable=True)
+
+    def pause(self) -> Pause:
+        """Let no job begin until `resume`; those that run go on."""
+        return self._transport.json(Pause, "POST", "/api/queue/pause", repeatable=True)
+
+    def resume(self) -> Pause:
+        """Let jobs begin again."""
+        return self._transport.json(Pause, "POST", "/api/queue/resume", repeatable=True)
 
     def reset_queue(self) -> Reset:
         """Put jobs whose worker is gone back into the queue."""

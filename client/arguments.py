@@ -119,6 +119,14 @@ def _add_making(commands: _Commands[Parser]) -> None:
     generate.add_argument("--size", type=_size, metavar="WxH", help="width and height in pixels, as 512x768")
     generate.add_argument("--like", metavar="ID", help="prompt, model and settings of an image or job, with a new seed")
     generate.add_argument("--same-seed", action="store_true", help="with --like: its seed, too")
+    generate.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        dest="labels",
+        metavar="TEXT",
+        help="to find the pictures by; may be repeated",
+    )
     generate.add_argument("--enrich", metavar="STYLE", help="let the server add words in this style first")
     _add_preview(generate)
     generate.add_argument(
@@ -141,6 +149,14 @@ def _add_jobs(commands: _Commands[Parser]) -> None:
     _add_preview(wait)
     cancel = _command(commands, "cancel", "Cancel jobs: at once if they wait, within a step if they run.")
     _add_ids(cancel, "jobs", least="+")
+    move = _command(
+        commands, "move", "Give jobs that wait another turn; several keep the order in which you name them."
+    )
+    _add_ids(move, "jobs that wait", least="+")
+    where = move.add_mutually_exclusive_group()
+    where.add_argument("--front", action="store_true", help="before all that wait (this, if nothing else is said)")
+    where.add_argument("--back", action="store_true", help="after all that wait")
+    where.add_argument("--before", metavar="ID", help="just before this job")
     retry = _command(commands, "retry", "Submit jobs that have ended again, with the same seeds.")
     _add_ids(retry, "jobs", least="+")
     jobs = _command(commands, "jobs", "List jobs, newest first.")
@@ -168,6 +184,16 @@ def _add_images(commands: _Commands[Parser]) -> None:
     _add_search(delete)
     delete.add_argument("--limit", type=int, metavar="N", help="only the newest N of what the search finds")
     delete.add_argument("-y", "--yes", action="store_true", help="do not ask before several are deleted")
+    favourite = _command(commands, "favourite", "Make images favourites: single ones, or all of a job.")
+    _add_ids(favourite, "images or jobs", least="+")
+    favourite.add_argument("--remove", action="store_true", help="make them favourites no more")
+    label = _command(commands, "label", "Label images, or all images of a job, to find them by.")
+    _add_ids(label, "images or jobs", least="+")
+    label.add_argument(
+        "--add", action="append", default=[], metavar="TEXT", help="a label that they get; may be repeated"
+    )
+    label.add_argument("--remove", action="append", default=[], metavar="TEXT", help="a label that they lose")
+    label.add_argument("--clear", action="store_true", help="take all labels away first")
 
 
 def _add_server(commands: _Commands[Parser]) -> None:
@@ -177,6 +203,8 @@ def _add_server(commands: _Commands[Parser]) -> None:
     watch = _command(commands, "watch", "Watch the queue; Ctrl-C ends it. Without a terminal: a line for each change.")
     watch.add_argument("--every", type=_seconds, default=1.0, metavar="SECONDS", help="time between two looks (1)")
     watch.add_argument("--until-empty", action="store_true", help="end as soon as no job waits or runs")
+    _command(commands, "pause", "Let no job begin until it is resumed; those that run go on.")
+    _command(commands, "resume", "Let jobs begin again.")
     _command(commands, "reset-queue", "Put jobs whose worker is gone back into the queue.")
     login = _command(commands, "login", "Keep the address of a server and the key for it, for all later commands.")
     login.add_argument("server", nargs="?", metavar="URL", help="the server; the key is asked for, or read from stdin")
@@ -192,6 +220,8 @@ def _add_ids(command: Parser, kinds: str, *, least: str) -> None:
 def _add_search(command: Parser) -> None:
     command.add_argument("--search", metavar="WORDS", help="only images whose prompt or model has all these words")
     command.add_argument("-m", "--model", help="only images of this model")
+    command.add_argument("--label", metavar="TEXT", help="only images with this label")
+    command.add_argument("--favourite", action="store_true", help="only favourites")
 
 
 def _add_output(command: Parser) -> None:

@@ -35,6 +35,31 @@ EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
         "cyberimage cancel 3f9a2c1d",
         "cyberimage cancel 3f9a2c1d e05b61aa",
     ),
+    "move": (
+        "cyberimage move @last",
+        "cyberimage move 3f9a2c1d e05b61aa --back",
+        "cyberimage move 3f9a2c1d --before e05b61aa",
+    ),
+    "favourite": (
+        "cyberimage favourite 77b0e412_2",
+        "cyberimage favourite @last",
+        "cyberimage favourite 77b0e412_2 --remove",
+    ),
+    "label": (
+        "cyberimage label 77b0e412_2 --add holidays",
+        "cyberimage label @last --add castle --add draft",
+        "cyberimage label 77b0e412_2 --remove draft",
+    ),
+    "pause": (
+        "cyberimage pause",
+        "cyberimage pause --json",
+        "cyberimage pause && cyberimage watch",
+    ),
+    "resume": (
+        "cyberimage resume",
+        "cyberimage resume --json",
+        "cyberimage resume && cyberimage watch --until-empty",
+    ),
     "retry": (
         "cyberimage retry @last",
         "cyberimage retry 3f9a2c1d",

@@ -27,6 +27,8 @@ def basis_of(client: CyberImageClient, args: Namespace) -> dict[str, Any]:
         basis["model_id"] = client.models().default
     if args.negative is not None:
         basis["negative_prompt"] = args.negative
+    if args.labels:
+        basis["labels"] = args.labels
     settings = {name: getattr(args, name) for name in NAMES}
     if args.size:
         settings["width"], settings["height"] = args.size

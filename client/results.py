@@ -68,6 +68,7 @@ class JobSummary(Struct, frozen=True, kw_only=True):
     error_type: str | None = None
     source: str | None = None
     retry_of: str | None = None
+    labels: list[str] = field(default_factory=list)
 
 
 class JobStatus(JobSummary, frozen=True, kw_only=True):
@@ -131,9 +132,14 @@ class QueueCounts(Struct, frozen=True, kw_only=True):
 
 
 class Queue(QueueCounts, frozen=True, kw_only=True):
-    """The queue. What follows `queue_size` is there in the detailed form only; `failure_rate` is in percent."""
+    """The queue; `eta_seconds` is until all that waits is drawn. What follows it is there in the detailed form only.
+
+    `failure_rate` is in percent.
+    """
 
     queue_size: int = 0
+    paused: bool = False
+    eta_seconds: float | None = None
     recent_24h: QueueCounts | None = None
     avg_processing_time_seconds: float | None = None
     models: dict[str, QueueCounts] | None = None
@@ -155,6 +161,8 @@ class GalleryImage(Struct, frozen=True, kw_only=True):
     job_id: str | None = None
     image_number: int = 1
     total_images: int = 1
+    favourite: bool = False
+    labels: list[str] = field(default_factory=list)
 
 
 class GalleryPage(Struct, frozen=True, kw_only=True):
@@ -201,6 +209,8 @@ class ImageMetadata(Struct, frozen=True, kw_only=True):
     versions: dict[str, str] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    favourite: bool = False
+    labels: list[str] = field(default_factory=list)
 
 
 class Enrichment(Struct, frozen=True, kw_only=True):
@@ -218,3 +228,25 @@ class Reset(Struct, frozen=True, kw_only=True):
 
     reset_count: int
     message: str = ""
+
+
+class Pause(Struct, frozen=True, kw_only=True):
+    """Whether jobs are begun."""
+
+    paused: bool
+    message: str = ""
+
+
+class Move(Struct, frozen=True, kw_only=True):
+    """A job has another turn; `queue_position` 0 is the next one."""
+
+    job_id: str
+    queue_position: int | None = None
+    message: str = ""
+
+
+class Me(Struct, frozen=True, kw_only=True):
+    """The name of the key that was sent (None where no keys are needed), and what it may do."""
+
+    key: str | None = None
+    scopes: list[str] = field(default_factory=list)

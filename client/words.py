@@ -67,6 +67,7 @@ def _check(command: Parser, args: Namespace) -> None:
         _SHORT_FORM: _fault_of_generate,
         "download": _fault_of_search,
         "delete": _fault_of_search,
+        "label": _fault_of_label,
     }
     fault = checks[args.command](args) if args.command in checks else None
     if fault is None and getattr(args, "output", None) == "-" and args.json:
@@ -87,9 +88,13 @@ def _fault_of_generate(args: Namespace) -> str | None:
     return None
 
 
+def _fault_of_label(args: Namespace) -> str | None:
+    return None if args.add or args.remove or args.clear else "say --add TEXT, --remove TEXT or --clear"
+
+
 def _fault_of_search(args: Namespace) -> str | None:
-    if args.ids and (args.search is not None or args.model is not None):
-        return "give ids, or --search and --model, not both"
+    if args.ids and (args.search is not None or args.model is not None or args.label is not None or args.favourite):
+        return "give ids, or --search, --model, --label and --favourite, not both"
     if args.limit is not None and args.limit < 1:
         return f"--limit is {args.limit}; it must be at least 1"
     return None

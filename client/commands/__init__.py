@@ -20,12 +20,17 @@ COMMANDS: Final[dict[str, Command]] = {
     "jobs": jobs.jobs,
     "show": jobs.show,
     "cancel": jobs.cancel,
+    "move": jobs.move,
     "gallery": images.gallery,
     "download": images.download,
     "delete": images.delete,
+    "favourite": images.favourite,
+    "label": images.label,
     "models": server.models,
     "queue": server.queue,
     "watch": watching.watch,
+    "pause": server.pause,
+    "resume": server.resume,
     "reset-queue": server.reset_queue,
 }
 #: What needs no server.

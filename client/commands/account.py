@@ -11,6 +11,7 @@ from typing import Final
 from client import terminal
 from client.api_client import DEFAULT_URL, CyberImageClient
 from client.commands import answering
+from client.errors import NotFound
 from client.exit_codes import Ended, Exit
 from client.remembered import Login, forget_login, login_file, write_login
 
@@ -24,10 +25,12 @@ def login(args: Namespace) -> None:
     key = _asked_key()
     with CyberImageClient(url, key, args.timeout) as asked:
         asked.queue()  # raises where the server is none, or does not take the key
+        scopes = _scopes(asked)
         kept = Login(asked.url, key)
     path = write_login(kept)
-    answer = {"url": kept.url, "has_key": key is not None, "file": str(path)}
-    with_key = "with your key" if key else "without a key"
+    answer = {"url": kept.url, "has_key": key is not None, "file": str(path), "scopes": scopes}
+    allowed = f" (for {', '.join(scopes)})" if scopes else ""
+    with_key = f"with your key{allowed}" if key else "without a key"
     answering.show(args, answer, lambda: terminal.line(f"{kept.url} is asked from now on, {with_key} ({path})."))
 
 
@@ -52,6 +55,14 @@ def completion(args: Namespace) -> None:
             if action.dest in _FILES:
                 vars(action)["complete"] = shtab.FILE
     sys.stdout.write(shtab.complete(root, shell=args.shell) + "\n")
+
+
+def _scopes(client: CyberImageClient) -> list[str]:
+    """What the key may do; nothing where an older server does not tell."""
+    try:
+        return client.me().scopes
+    except NotFound:
+        return []
 
 
 def _asked_url() -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from client import terminal
-from client.api_client import CyberImageClient
+from client.api_client import CyberImageClient, GalleryFilters
 from client.commands import answering
 from client.delivery import Delivery
 from client.errors import NotFound
@@ -30,14 +30,14 @@ class _Found(NamedTuple):
 def gallery(client: CyberImageClient, args: Namespace) -> None:
     """List images."""
     if args.all:
-        every = client.gallery_images(search=args.search, model=args.model)
+        every = client.gallery_images(**_filters(args))
         if args.json:
             images = list(every)
             terminal.document({"images": images, "total": len(images)})
         else:
             print_list(IMAGES, every)
         return
-    page = client.gallery(page=args.page, limit=args.limit, search=args.search, model=args.model)
+    page = client.gallery(page=args.page, limit=args.limit, **_filters(args))
     answering.show(args, page, lambda: print_list(IMAGES, page.images))
     if page.has_more:
         answering.note(args, f"{len(page.images)} of {page.total} images; --page {args.page + 1} shows more.")
@@ -79,6 +79,32 @@ def delete(client: CyberImageClient, args: Namespace) -> None:
     )
 
 
+def favourite(client: CyberImageClient, args: Namespace) -> None:
+    """Make images favourites, or none."""
+
+    def mark(image_id: str) -> GalleryImage:
+        return client.set_favourite(image_id, favourite=not args.remove)
+
+    said = "is no favourite any more" if args.remove else "is a favourite"
+    found = [image.id for image in _of_ids(client, args.ids, details=False)]
+    answering.each(args, found, mark, lambda image: terminal.line(f"{image.id} {said}"))
+
+
+def label(client: CyberImageClient, args: Namespace) -> None:
+    """Give images labels, and take some away."""
+
+    def change(image_id: str) -> GalleryImage:
+        kept = [] if args.clear else [name for name in client.metadata(image_id).labels if name not in args.remove]
+        return client.set_labels(image_id, dict.fromkeys([*kept, *args.add]))
+
+    found = [image.id for image in _of_ids(client, args.ids, details=False)]
+    answering.each(args, found, change, lambda image: terminal.line(f"{image.id}  {', '.join(image.labels)}".rstrip()))
+
+
+def _filters(args: Namespace) -> GalleryFilters:
+    return {"search": args.search, "model": args.model, "label": args.label, "favourite": args.favourite}
+
+
 def _of_ids(client: CyberImageClient, texts: list[str], *, details: bool) -> Iterator[_Found]:
     """The images of ids, each once; single ones are asked for details only where their names tell them."""
     ids = ShortIds(client)
@@ -105,9 +131,9 @@ def _of_job(job: JobStatus) -> list[_Found]:
 
 
 def _of_search(client: CyberImageClient, args: Namespace) -> list[_Found]:
-    if args.search is None and args.model is None:
+    if not any(_filters(args).values()):
         raise Ended(Exit.USAGE, f"Say which images: ids, or --search WORDS (see cyberimage {args.command} --help).")
-    every: Iterator[GalleryImage] = client.gallery_images(search=args.search, model=args.model)
+    every: Iterator[GalleryImage] = client.gallery_images(**_filters(args))
     found = [_Found(image.id, image.seed or 0, image.prompt) for image in itertools.islice(every, args.limit)]
     if not found:
         raise NotFound("No image matches.", status=404)

@@ -42,6 +42,20 @@ def queue(client: CyberImageClient, args: Namespace) -> None:
     print_list(_COUNTS, rows)
 
 
+def pause(client: CyberImageClient, args: Namespace) -> None:
+    """Let no job begin."""
+    answer = client.pause()
+    answering.show(
+        args, answer, lambda: terminal.line("No job is begun until `cyberimage resume`; those that run go on.")
+    )
+
+
+def resume(client: CyberImageClient, args: Namespace) -> None:
+    """Let jobs begin again."""
+    answer = client.resume()
+    answering.show(args, answer, lambda: terminal.line("Jobs are begun again."))
+
+
 def reset_queue(client: CyberImageClient, args: Namespace) -> None:
     """Bring stalled jobs back."""
     answer = client.reset_queue()

@@ -36,9 +36,12 @@ class View:
     @property
     def headline(self) -> str:
         """The whole in a few words."""
-        eta = max((job.eta_seconds for job in self.running if job.eta_seconds is not None), default=None)
-        parts = [f"{self.counts.processing} running", f"{self.counts.pending} waiting"]
-        return ", ".join([*parts, *([f"{duration(eta)} left for what runs"] if eta is not None else [])])
+        eta = self.counts.eta_seconds
+        if eta is None:
+            eta = max((job.eta_seconds for job in self.running if job.eta_seconds is not None), default=None)
+        parts = ["paused"] if self.counts.paused else []
+        parts += [f"{self.counts.processing} running", f"{self.counts.pending} waiting"]
+        return ", ".join([*parts, *([f"{duration(eta)} left"] if eta is not None else [])])
 
     @property
     def is_empty(self) -> bool:

@@ -22,6 +22,7 @@ class ContractServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: dict[str, Any] = {}
         self.seen: list[str] = []
+        self.bodies: list[bytes] = []
         #: The Authorization of each request.
         self.keys: list[str | None] = []
 
@@ -37,6 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = f"{self.command} {self.path}"
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.server.seen.append(name)
+        self.server.bodies.append(body)
         self.server.keys.append(self.headers.get("Authorization"))
         nothing = (404, {"status": "error", "message": f"Nothing at {self.path}."})
         known = self.server.answers
@@ -49,6 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     do_POST = do_GET  # noqa: N815
+    do_PUT = do_GET  # noqa: N815
     do_DELETE = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002

@@ -112,3 +112,51 @@ def test_one_is_deleted_at_once_and_a_job_means_its_images(
     assert main(["delete", ORDERS[4]]) == Exit.DONE
     assert deleted(full) == [IMAGES[0], IMAGES[3]]
     assert capsys.readouterr().out == f"{IMAGES[0]} is deleted\n{IMAGES[3]} is deleted\n"
+
+
+def marked(name: str, **fields: object) -> dict[str, object]:
+    about = {"id": name, "model_id": "demo", "prompt": "a red house", "created_at": "2026-11-25T10:00:00Z"}
+    return about | fields
+
+
+def test_favourites(full: ContractServer, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in IMAGES:
+        full.answers[f"PUT /api/image/{name}/favourite"] = (200, marked(name, favourite=True))
+        full.answers[f"DELETE /api/image/{name}/favourite"] = (200, marked(name))
+    assert main(["favourite", IMAGES[0], ORDERS[4]]) == Exit.DONE
+    assert main(["favourite", IMAGES[1], "--remove"]) == Exit.DONE
+    changed = [seen for seen in full.seen if seen.endswith("favourite")]
+    assert changed == [
+        f"{verb} /api/image/{IMAGES[n]}/favourite" for verb, n in (("PUT", 0), ("PUT", 3), ("DELETE", 1))
+    ]
+    assert capsys.readouterr().out.splitlines()[-1] == f"{IMAGES[1]} is no favourite any more"
+
+
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        (["--add", "sea", "--add", "red"], ["red", "old", "sea"]),
+        (["--remove", "old"], ["red"]),
+        (["--clear"], []),
+        (["--clear", "--add", "sea"], ["sea"]),
+    ],
+)
+def test_labels(
+    full: ContractServer, options: list[str], labels: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = IMAGES[0]
+    full.answers[f"GET /api/image/{name}/metadata"] = (200, marked(name, labels=["red", "old"]))
+    full.answers[f"PUT /api/image/{name}/labels"] = (200, marked(name, labels=labels))
+    assert main(["label", short(name), *options]) == Exit.DONE
+    assert json.loads(full.bodies[-1]) == {"labels": labels}
+    assert capsys.readouterr().out == f"{name}  {', '.join(labels)}".rstrip() + "\n"
+
+
+def test_filters(full: ContractServer, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["gallery"], ["gallery", "--all"], ["download", "-o", "all/"], ["delete", "--yes"]):
+        assert main([*words, "--label", "sea", "--favourite"]) == Exit.DONE
+    asked = [seen.partition("?")[2] for seen in full.seen if seen.startswith("GET /api/gallery")]
+    assert all("label=sea" in query and "favourite=true" in query for query in asked)
+    assert len(asked) == 4
+    with pytest.raises(SystemExit):
+        main(["label", IMAGES[0]])

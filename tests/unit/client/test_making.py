@@ -329,6 +329,11 @@ def test_several_jobs_are_waited_for(studio: ContractServer, capsys: pytest.Capt
     assert [result["job"]["id"] for result in answer["results"]] == ORDERS[1:3]
 
 
+def test_labels_are_sent(bodies: Bodies) -> None:
+    assert main(["a house", "--label", "sea", "--label", "red one", "--detach"]) == Exit.DONE
+    assert bodies[0]["labels"] == ["sea", "red one"]
+
+
 def test_warnings_are_told(studio: ContractServer, capsys: pytest.CaptureFixture[str]) -> None:
     accepted = {"job_id": ORDERS[0], "status": "pending", "num_images": 1, "warnings": ["'by the sea' is not read."]}
     studio.answers["POST /api/generate"] = (200, accepted)

@@ -27,10 +27,15 @@ def log_in(server: ContractServer, key: str, monkeypatch: pytest.MonkeyPatch) ->
     return main(["login", server.url])
 
 
-def test_a_login_is_used_from_then_on(guarded: ContractServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_is_used_from_then_on(
+    guarded: ContractServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert log_in(guarded, "secret", monkeypatch) == Exit.DONE
     assert stat.S_IMODE(login_file().stat().st_mode) == 0o600
     assert stat.S_IMODE(login_file().parent.stat().st_mode) == 0o700
+    guarded.answers["GET /api/me"] = (200, {"key": "mine", "scopes": ["read", "submit"]})
+    assert log_in(guarded, "secret", monkeypatch) == Exit.DONE
+    assert "with your key (for read, submit)" in capsys.readouterr().out
     assert main(["queue"]) == Exit.DONE
     assert guarded.keys[-1] == "Bearer secret"
     assert main(["logout"]) == Exit.DONE
