@@ -8,14 +8,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from client import terminal
 from client.api_client import CyberImageClient
 from client.errors import ClientError, ServerUnavailable, ServerUnreachable
 from client.exit_codes import Ended, sentence_of
 from client.output_files import Output, Picture
-from client.results import JobImage, JobStatus
+from client.results import JobStatus
 from client.short_ids import short
 
 
@@ -49,8 +48,10 @@ class Delivery:
         """Save what a job has and is not saved yet; `before` pictures of this command come before those of the job."""
         self._expected = max(self._expected, before + len(job.images))
         for place, image in enumerate(job.images, start=1):
-            number = image.metadata.get("image_number", place)
-            self.take_image(image.id, n=before + number, **_known(image, job))
+            facts = image.facts
+            number = facts.image_number or place
+            seed = facts.seed if facts.seed is not None else _first_seed(job) + number - 1
+            self.take_image(image.id, n=before + number, seed=seed, prompt=facts.prompt or job.prompt)
 
     def take_image(self, image_id: str, *, n: int, seed: int, prompt: str) -> None:
         """Save one picture, if it is not saved yet."""
@@ -97,10 +98,9 @@ class Delivery:
                 terminal.file_name(name)
 
 
-def _known(image: JobImage, job: JobStatus) -> dict[str, Any]:
-    metadata, settings = image.metadata, job.effective_settings
-    seed = metadata.get("seed", settings.get("seed", 0) + metadata.get("image_number", 1) - 1)
-    return {"seed": seed, "prompt": metadata.get("prompt", job.prompt)}
+def _first_seed(job: JobStatus) -> int:
+    seed = job.effective_settings.get("seed")
+    return seed if isinstance(seed, int) else 0
 
 
 @contextmanager

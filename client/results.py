@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec import Struct, field
+from msgspec import Struct, convert, field
 
 _PHASES: Final = ("preparing", "loading_model", "generating", "saving", "completed", "failed")
 
@@ -40,6 +40,14 @@ class Progress(Struct, frozen=True, kw_only=True):
         return next((name for name in _PHASES if getattr(self, name)), "preparing")
 
 
+class ImageFacts(Struct, frozen=True, kw_only=True):
+    """What is known of a job's image; None where the server does not say."""
+
+    image_number: int | None = None
+    seed: int | None = None
+    prompt: str | None = None
+
+
 class JobImage(Struct, frozen=True, kw_only=True):
     """An image of a job."""
 
@@ -47,6 +55,15 @@ class JobImage(Struct, frozen=True, kw_only=True):
     file_path: str = ""
     created_at: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse metadata of which nothing can be known; msgspec makes a ValidationError of it."""
+        convert(self.metadata, ImageFacts)
+
+    @property
+    def facts(self) -> ImageFacts:
+        """What the metadata says for certain."""
+        return convert(self.metadata, ImageFacts)
 
 
 class JobSummary(Struct, frozen=True, kw_only=True):

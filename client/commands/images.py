@@ -127,7 +127,7 @@ def _image(client: CyberImageClient, image_id: str, details: bool) -> _Found:
 def _of_job(job: JobStatus) -> list[_Found]:
     if not job.images:
         raise NotFound(f"The job {job.id} has no images; it is {job.status}.", status=404)
-    return [_Found(image.id, image.metadata.get("seed", 0), job.prompt) for image in job.images]
+    return [_Found(image.id, image.facts.seed or 0, job.prompt) for image in job.images]
 
 
 def _of_search(client: CyberImageClient, args: Namespace) -> list[_Found]:

@@ -21,6 +21,8 @@ class ContractServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: dict[str, Any] = {}
+        #: What is answered in place of 404.
+        self.otherwise: tuple[int, Any] | None = None
         self.seen: list[str] = []
         self.bodies: list[bytes] = []
         #: The Authorization of each request.
@@ -40,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.seen.append(name)
         self.server.bodies.append(body)
         self.server.keys.append(self.headers.get("Authorization"))
-        nothing = (404, {"status": "error", "message": f"Nothing at {self.path}."})
+        nothing = self.server.otherwise or (404, {"status": "error", "message": f"Nothing at {self.path}."})
         known = self.server.answers
         found = known.get(name) or known.get(name.partition("?")[0]) or nothing
         status, answer = found(body) if callable(found) else found
