@@ -18,6 +18,7 @@ from client.results import (
     GalleryImage,
     GalleryPage,
     ImageMetadata,
+    JobOrder,
     JobPage,
     JobStatus,
     JobSummary,
@@ -30,7 +31,7 @@ from client.results import (
     Submission,
 )
 from client.settings import PictureSettings, as_sent
-from client.transport import Result, Transport, segment
+from client.transport import Result, Transport, decoded, segment
 
 DEFAULT_URL: Final = "http://127.0.0.1:5050"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
@@ -226,6 +227,16 @@ class CyberImageClient:
     def retry(self, job_id: str, *, idempotency_key: str | None = None) -> Submission:
         """Submit the request of a job that has ended again, with the same seed."""
         return self._post_once(Submission, f"/api/jobs/{segment(job_id)}/retry", None, idempotency_key)
+
+    def events(self) -> Iterator[Queue | JobOrder | JobStatus]:
+        """What the whole queue does: its present state, then each change as it comes, until the server ends the stream.
+
+        A job is told when it changes; the last time when it has ended. Raises NotFound where a server has no stream.
+        """
+        kinds: dict[str, type[Queue | JobOrder | JobStatus]] = {"queue": Queue, "jobs": JobOrder, "job": JobStatus}
+        for name, data in self._transport.events("/api/events"):
+            if name in kinds:
+                yield decoded(kinds[name], data, self.url)
 
     def move(self, job_id: str, *, to: Literal["front", "back"] | None = None, before: str | None = None) -> Move:
         """Give a job that waits another turn: at an end of the queue, or before another one."""

@@ -201,7 +201,13 @@ def _add_server(commands: _Commands[Parser]) -> None:
     queue = _command(commands, "queue", "Show how many jobs are in which state.")
     queue.add_argument("--detailed", action="store_true", help="the last 24 hours and each model, too")
     watch = _command(commands, "watch", "Watch the queue; Ctrl-C ends it. Without a terminal: a line for each change.")
-    watch.add_argument("--every", type=_seconds, default=1.0, metavar="SECONDS", help="time between two looks (1)")
+    watch.add_argument(
+        "--every",
+        type=_seconds,
+        default=1.0,
+        metavar="SECONDS",
+        help="time between two looks at a server that does not tell changes (1)",
+    )
     watch.add_argument("--until-empty", action="store_true", help="end as soon as no job waits or runs")
     _command(commands, "pause", "Let no job begin until it is resumed; those that run go on.")
     _command(commands, "resume", "Let jobs begin again.")

@@ -247,6 +247,13 @@ class Reset(Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
+class JobOrder(Struct, frozen=True, kw_only=True):
+    """The ids of the active jobs in their order: those that run, then those that wait. `more` are not listed."""
+
+    order: list[str]
+    more: int = 0
+
+
 class Pause(Struct, frozen=True, kw_only=True):
     """Whether jobs are begun."""
 

@@ -6,7 +6,8 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -31,6 +32,9 @@ Result = TypeVar("Result")
 _PAUSES: Final = (0.3, 1.0)
 #: A server that asks for a longer wait than this gets no second try; the caller decides.
 _LONGEST_PAUSE: Final = 5.0
+_EVENTS: Final = "text/event-stream"
+#: Seconds that a stream may be silent; the server says every 15 that it lives.
+_SILENCE: Final = 45.0
 #: What the system's errors begin with, and people need not read.
 _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 
@@ -100,9 +104,40 @@ class Transport:
                 time.sleep(max(pause, error.retry_after or 0))
         return self._send_once(request)
 
+    def events(self, path: str) -> Iterator[tuple[str, bytes]]:
+        """The events of a stream, each as its name and data, until the server ends it; raises ClientError."""
+        headers, timeout = {"Accept": _EVENTS}, httpx.Timeout(self.timeout, read=max(self.timeout, _SILENCE))
+        with self._explained(), self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+            if response.status_code >= 400:
+                response.read()
+                raise self._error(response)
+            if not response.headers.get("Content-Type", "").startswith(_EVENTS):
+                raise _unexpected(response)
+            name, data = "", []
+            for line in response.iter_lines():
+                word, _, value = line.partition(":")
+                if word == "event":
+                    name = value.strip()
+                elif word == "data":
+                    data.append(value.removeprefix(" "))
+                elif not line and data:
+                    yield name, "\n".join(data).encode()
+                    name, data = "", []
+
     def _send_once(self, request: httpx.Request) -> httpx.Response:
-        try:
+        with self._explained():
             response = self._http.send(request)
+        if response.status_code >= 400:
+            raise self._error(response)
+        if not response.is_success and response.status_code != httpx.codes.NOT_MODIFIED:
+            raise _unexpected(response)
+        return response
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What goes wrong on the way, as errors of ours."""
+        try:
+            yield
         except httpx.TimeoutException as error:
             raise ServerUnreachable(f"{self.url} did not answer within {self.timeout:g} seconds{self._way}.") from error
         except httpx.TransportError as error:
@@ -110,11 +145,6 @@ class Transport:
             raise ServerUnreachable(f"{self.url} cannot be reached{self._way}: {why}.") from error
         except httpx.DecodingError as error:
             raise UnexpectedAnswer(f"{self.url} sent an answer that cannot be decoded: {error}.") from error
-        if response.status_code >= 400:
-            raise self._error(response)
-        if not response.is_success and response.status_code != httpx.codes.NOT_MODIFIED:
-            raise _unexpected(response)
-        return response
 
     def _error(self, response: httpx.Response) -> ClientError:
         try:
@@ -133,6 +163,14 @@ def segment(identifier: str) -> str:
     if not identifier or identifier in (".", ".."):
         raise RejectedInput(f"{identifier!r} is not an id of a job or an image.")
     return quote(identifier, safe="")
+
+
+def decoded(kind: type[Result], data: bytes, url: str) -> Result:
+    """The data of an event as a `kind`; raises UnexpectedAnswer if it is none."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnexpectedAnswer(f"{url} sent an event that cannot be read: {error}.") from error
 
 
 def parse(kind: type[Result], response: httpx.Response) -> Result:

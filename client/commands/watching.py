@@ -1,4 +1,7 @@
-"""`watch`: the queue as it lives. A view that stays on a terminal, a line for each change elsewhere."""
+"""`watch`: the queue as it lives. A view that stays on a terminal, a line for each change elsewhere.
+
+The server tells each change; one that cannot do that is asked again and again.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import itertools
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -15,7 +18,7 @@ from client import terminal
 from client.api_client import CyberImageClient
 from client.errors import NotFound, ServerUnavailable, ServerUnreachable
 from client.progress import describe, duration
-from client.results import JobStatus, JobSummary, Queue
+from client.results import JobOrder, JobStatus, JobSummary, Queue
 from client.short_ids import short
 from client.tables import Column, cut, lines_of, print_list
 
@@ -31,7 +34,7 @@ class View:
 
     counts: Queue
     running: list[JobStatus]
-    waiting: list[JobSummary]
+    waiting: Sequence[JobSummary]
 
     @property
     def headline(self) -> str:
@@ -46,7 +49,7 @@ class View:
     @property
     def is_empty(self) -> bool:
         """Whether nothing runs and nothing waits."""
-        return not self.counts.processing and not self.counts.pending
+        return not (self.counts.processing or self.counts.pending or self.running or self.waiting)
 
 
 ACTIVE: Final = (
@@ -77,8 +80,35 @@ def watch(client: CyberImageClient, args: Namespace) -> None:
         pass  # the way to end it
 
 
+class Stream:
+    """The queue as the server tells it."""
+
+    def __init__(self) -> None:
+        self._counts: Queue | None = None
+        self._order: list[str] = []
+        self._jobs: dict[str, JobStatus] = {}
+
+    def views(self, client: CyberImageClient) -> Iterator[View]:
+        """The queue after each change; raises NotFound where the server does not tell them."""
+        for told in client.events():
+            if isinstance(told, Queue):
+                self._counts = told
+            elif isinstance(told, JobOrder):
+                self._order = told.order
+                self._jobs = {job_id: job for job_id, job in self._jobs.items() if job_id in told.order}
+            else:
+                self._jobs[told.id] = told
+            if self._counts is not None:
+                yield self._view(self._counts)
+
+    def _view(self, counts: Queue) -> View:
+        jobs = [self._jobs[job_id] for job_id in self._order if job_id in self._jobs]
+        running = [job for job in jobs if job.status == "processing"]
+        return View(counts, running, [job for job in jobs if job.status == "pending"])
+
+
 def look(client: CyberImageClient) -> View:
-    """Ask for the whole queue."""
+    """Ask for the whole queue, where the server does not tell it by itself."""
     counts = client.queue()
     running = [found for job in _listed(client, "processing", _MOST_RUNNING) if (found := _status(client, job.id))]
     waiting = _listed(client, "pending", _MOST_WAITING) if counts.pending <= _MOST_WAITING else []
@@ -151,21 +181,32 @@ def _views(client: CyberImageClient, args: Namespace, say: Callable[[str], objec
     """The queue, again and again; a server that is away is waited for once it has answered."""
     has_answered = False
     was_away = False
+    source: Callable[[CyberImageClient], Iterator[View]] = (
+        Stream().views
+    )  # one for all connections: what it knows stays when one ends
     while True:
         try:
-            view = look(client)
+            for view in source(client):
+                has_answered, was_away = True, False
+                yield view
+                if args.until_empty and view.is_empty:
+                    return
+        except NotFound:
+            if source is _polled:
+                raise
+            source = _polled  # a server without a stream
+            continue
         except (ServerUnreachable, ServerUnavailable) as error:
             if not has_answered:
                 raise
             if not was_away:
                 say(f"{error} Trying again.")
             was_away = True
-        else:
-            has_answered, was_away = True, False
-            yield view
-            if args.until_empty and view.is_empty:
-                return
         time.sleep(args.every)
+
+
+def _polled(client: CyberImageClient) -> Iterator[View]:
+    yield look(client)
 
 
 def _step(job: JobSummary) -> str:

@@ -48,6 +48,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, answer = found(body) if callable(found) else found
         content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
+        if content.startswith(b"event:"):
+            self.send_header("Content-Type", "text/event-stream")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from client.command_line import main
 from client.exit_codes import Exit
+from client.short_ids import short
 from tests.unit.client.conftest import ORDERS, Terminals, job_answer
 from tests.unit.client.contract_server import ContractServer
 
@@ -119,3 +120,85 @@ def test_ctrl_c_is_the_way_to_end_it(studio: ContractServer, monkeypatch: pytest
     Queue(studio)
     monkeypatch.setattr("client.commands.watching.time.sleep", press)
     assert main(["watch"]) == Exit.DONE
+
+
+def event(name: str, data: object) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def told(*, running: str = "", waiting: list[str], **counts: object) -> bytes:
+    """The present state, as the server tells it at the beginning of a stream."""
+    order = [*([running] if running else []), *waiting]
+    jobs = [job_answer(name, "processing" if name == running else "pending", images=0, count=2) for name in order]
+    numbers = {"pending": len(waiting), "processing": len(order) - len(waiting)} | counts
+    events = [
+        event("queue", numbers),
+        event("runner", {"state": "idle"}),
+        b": alive\n\n",
+        event("jobs", {"order": order}),
+    ]
+    return b"".join([*events, *(event("job", job) for job in jobs)])
+
+
+FIRST, SECOND, THIRD = ORDERS[:3]
+
+
+def streams(studio: ContractServer, *contents: object) -> None:
+    """Each connection gets the next of these; completed is what jobs are that are not told any more."""
+    left = iter(contents)
+
+    def answer(body: bytes) -> object:
+        content = next(left)
+        return (200, content) if isinstance(content, bytes) else content
+
+    studio.answers["GET /api/events"] = answer
+    for name in (FIRST, SECOND, THIRD):
+        studio.answers[f"GET /api/status/{name}"] = (200, job_answer(name))
+
+
+def test_what_the_server_tells_is_not_asked_for(studio: ContractServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """Over several connections, in the order that the server says, and nothing twice."""
+    streams(
+        studio,
+        told(running=SECOND, waiting=[THIRD, FIRST]),
+        told(running=THIRD, waiting=[FIRST]),
+        (503, {"message": "It restarts."}),
+        told(running="", waiting=[]),
+    )
+    assert main(["watch", "--until-empty"]) == Exit.DONE
+    lines = [line.split("\t")[1:3] for line in capsys.readouterr().out.splitlines()]
+    assert lines[:5] == [
+        [SECOND, "processing"],
+        [THIRD, "pending"],
+        [FIRST, "pending"],
+        [SECOND, "completed"],
+        [THIRD, "processing"],
+    ]
+    assert sorted(lines[5:]) == sorted([[THIRD, "completed"], [FIRST, "completed"]])
+    assert not any(seen.startswith("GET /api/queue") for seen in studio.seen)
+
+
+def test_the_view_has_the_order_that_the_server_says(studio: ContractServer, terminal: Terminals) -> None:
+    streams(studio, told(running=SECOND, waiting=[THIRD, FIRST], paused=True, eta_seconds=75), told(waiting=[]))
+    with terminal() as screen:
+        assert main(["watch", "--until-empty"]) == Exit.DONE
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.text)
+    places = [shown.rindex(short(name)) for name in (SECOND, THIRD, FIRST)]
+    assert places == sorted(places)
+    assert "paused, 1 running, 2 waiting, 1 min 15 s left" in shown
+
+
+@pytest.mark.parametrize(
+    "content", [event("queue", []), event("jobs", {"order": [1]}), b"event: queue\ndata: \xff\n\n"]
+)
+def test_an_event_that_is_none_is_said(
+    studio: ContractServer, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    streams(studio, content)
+    assert main(["watch"]) == Exit.UNREACHABLE
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_page_instead_of_a_stream_is_none(studio: ContractServer) -> None:
+    streams(studio, b"<html>")
+    assert main(["watch"]) == Exit.UNREACHABLE
