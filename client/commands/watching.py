@@ -44,7 +44,7 @@ class View:
             eta = max((job.eta_seconds for job in self.running if job.eta_seconds is not None), default=None)
         parts = ["paused"] if self.counts.paused else []
         parts += [f"{self.counts.processing} running", f"{self.counts.pending} waiting"]
-        return ", ".join([*parts, *([f"{duration(eta)} left"] if eta is not None else [])])
+        return ", ".join([*parts, *([f"{duration(eta)} left"] if eta else [])])
 
     @property
     def is_empty(self) -> bool:
