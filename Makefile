@@ -3,7 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What is installed wholly: the packages of the programs, and those of the tests as well.
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -12,14 +14,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CyberImage needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[runner,dev]'
-	@touch $@
+$(READY): pyproject.toml constraints.txt tools/install.py
+	@$(PYTHON) tools/install.py run
+
+$(READY_DEV): pyproject.toml constraints.txt tools/install.py
+	@$(PYTHON) tools/install.py dev
 
 .PHONY: setup
-setup: $(READY) ## make the virtual environment and install the pinned packages
+setup: $(READY_DEV) ## make the virtual environment and install all pinned packages, those of the tests, too
 
 .PHONY: demo
 demo: $(READY) ## draw a first picture with the demo model, over the real API
@@ -30,26 +32,26 @@ run: $(READY) ## start the API and the runner (the Procfile) and stay
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start --port $${PORT:-5050}
 
 .PHONY: test
-test: check $(READY) ## lint, types, import rules and all tests; ARGS=--cov counts branch coverage and holds its floor
+test: check $(READY_DEV) ## lint, types, import rules and all tests; ARGS=--cov counts branch coverage and holds its floor
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 .PHONY: check
-check: $(READY) ## lint, types and import rules only
+check: $(READY_DEV) ## lint, types and import rules only
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 .PHONY: faults
-faults: $(READY) ## the long form of the fault tests: full crash sweeps, random kills, power cuts
+faults: $(READY_DEV) ## the long form of the fault tests: full crash sweeps, random kills, power cuts
 	$(BIN)/python -m pytest -m long --timeout 3600 tests/faults $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## measure the figures of docs/performance.md, quickly (under 5 minutes)
+bench: $(READY_DEV) ## measure the figures of docs/performance.md, quickly (under 5 minutes)
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: bench-full
-bench-full: $(READY) ## measure them all, with 100,000 jobs (ARGS=--million: 1,000,000 too)
+bench-full: $(READY_DEV) ## measure them all, with 100,000 jobs (ARGS=--million: 1,000,000 too)
 	$(BIN)/python -m bench --full $(ARGS)
 
 .PHONY: models
@@ -57,11 +59,11 @@ models: $(READY) ## list the models of the catalog; `make models ARGS="pull flux
 	$(BIN)/python -m runner.models $(or $(ARGS),list)
 
 .PHONY: screenshots
-screenshots: $(READY) ## pictures of the web page, into ./screenshots (needs Chromium)
+screenshots: $(READY_DEV) ## pictures of the web page, into ./screenshots (needs Chromium)
 	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 .PHONY: readme-picture
-readme-picture: $(READY) ## the picture of the page in the README, made with the demo model (needs Chromium)
+readme-picture: $(READY_DEV) ## the picture of the page in the README, made with the demo model (needs Chromium)
 	$(BIN)/python -m tests.browser.screenshots --readme
 
 .PHONY: clean
