@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROMPT = "a red house and a green tree on a hill at sunset"
+USUAL_PORT = 5050
 ALREADY_RUNNING = 75  # exit status of a second runner on the same device
 START_SECONDS = 30
 PICTURE_SECONDS = 600
@@ -34,10 +35,11 @@ def main() -> int:
     arguments = _arguments()
     started = time.monotonic()
     # The API is this program's own and answers this machine only, so its limit per hour would only be in the way.
-    environment = {"CYBERIMAGE_RATE_LIMIT": "off"} | os.environ | {"PORT": str(_free_port(5050))}
+    environment = {"CYBERIMAGE_RATE_LIMIT": "off"} | os.environ | {"PORT": str(_port())}
     with _programs(environment) as programs:
         api = f"http://127.0.0.1:{environment['PORT']}/api"
-        _wait_for_api(api, programs)
+        with console.status("Starting the API and the runner"):
+            _wait_for_api(api, programs)
         status = _draw(api, arguments.prompt, programs)
         if status["status"] != "completed":
             console.print(f"The job failed: {status['message']}", style="red")
@@ -58,9 +60,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _free_port(wanted: int) -> int:
-    """The usual port, or any other if somebody has it."""
-    for port in (wanted, 0):
+def _port() -> int:
+    """PORT, if it is given; else the usual port, or any other if somebody has that."""
+    given = os.environ.get("PORT")
+    if given is not None and not (given.isascii() and given.isdigit() and 0 < int(given) < 65536):
+        raise SystemExit(f"PORT is {given!r}; it must be an integer from 1 to 65535.")
+    for port in (int(given),) if given else (USUAL_PORT, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -68,7 +73,7 @@ def _free_port(wanted: int) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise SystemExit("No free port.")
+    raise SystemExit(f"PORT is {given}, which cannot be used (is it taken?): choose another, or leave PORT out.")
 
 
 @contextmanager
@@ -134,13 +139,15 @@ def _draw(api: str, prompt: str, programs: list[subprocess.Popen[bytes]]) -> dic
     console.print(f"[bold]{prompt}[/bold]\nJob {job_id}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("waiting", total=None)
+        task = bar.add_task("", total=None)
         deadline = time.monotonic() + PICTURE_SECONDS
         while time.monotonic() < deadline:
             _check_alive(programs)
             status: dict[str, Any] = httpx.get(f"{api}/status/{job_id}").json()
             progress = status["progress"]
-            bar.update(task, description=status["message"], completed=progress["step"], total=progress["total_steps"])
+            # Until the worker takes it, it imports: that is most of the wait for a first picture.
+            doing = "The worker is starting: torch, diffusers" if status["status"] == "pending" else status["message"]
+            bar.update(task, description=doing, completed=progress["step"], total=progress["total_steps"])
             if status["status"] in ("completed", "failed"):
                 return status
             time.sleep(0.2)

@@ -6,9 +6,11 @@ before the fork: no thread, lock or database handle may be shared between proces
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -80,12 +82,40 @@ logconfig_dict: dict[str, Any] = {
 
 
 def on_starting(server: Any) -> None:
-    """Refuse a wrong configuration before there are any workers: one that cannot start would be tried again."""
+    """Refuse a wrong configuration before there are any workers: one that cannot start would be tried again.
+
+    A port that is taken may be free later: whoever starts this again need not be kept from it.
+    """
     fault = _fault()
     if fault:
         server.log.error("%s", fault)
         sys.exit(EX_CONFIG)
+    if _port_is_taken():
+        other = _chosen.port + 1 if _chosen.port < 65535 else _chosen.port - 1
+        server.log.error(
+            "PORT is %s, which is already in use by another program: end that one, or choose another port, as PORT=%s.",
+            _chosen.port,
+            other,
+        )
+        sys.exit(1)
     _share_metrics(server)
+
+
+def _port_is_taken() -> bool:
+    """Whether somebody listens where we would. (gunicorn itself tries for five seconds, and says five times why.)
+
+    Not looked at where the socket is handed down: by systemd, or by a gunicorn that this one replaces.
+    """
+    if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
+        return False
+    family = socket.AF_INET6 if ":" in _chosen.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_chosen.host, _chosen.port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _share_metrics(server: Any) -> None:

@@ -62,9 +62,7 @@ class Failed(Exception):
 def main(level: str) -> int:
     """Install; returns the exit status."""
     if sys.version_info < OLDEST_PYTHON:
-        return _say(
-            f"This is Python {sys.version.split()[0]}; CyberImage needs 3.11 or newer: make PYTHON=python3.11 ..."
-        )
+        return _say(f"This is Python {sys.version.split()[0]}; CyberImage needs 3.11 or newer: make PYTHON=python3.11")
     os.chdir(REPOSITORY)
     extras, marks = LEVELS[level]
     begun = time.monotonic()
@@ -86,15 +84,17 @@ def _say(sentence: str) -> int:
 
 
 def _make_venv() -> None:
-    """Make the environment, or make it anew if its Python is gone or another."""
+    """Make the environment, or make it anew if its Python is gone or another, or complete one that lacks pip."""
     ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    command = [str(PYTHON), "-c", "import sys, pip; print(sys.version.split()[0])"]
+    command = [str(PYTHON), "-c", "import sys; print(sys.version.split()[0]); import pip; print('pip')"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except OSError:
         found = ""
     if not found.startswith(f"{ours}."):
         _run([sys.executable, "-m", "venv", "--clear", str(VENV)], "making the environment")
+    elif "pip" not in found:
+        _run([sys.executable, "-m", "venv", str(VENV)], "completing the environment")
 
 
 def _install(project: str, everything: bool) -> None:
@@ -132,9 +132,8 @@ def _pip_settings() -> dict[str, str]:
     """What pip was told by its files and the environment, by the names of its options."""
     command = [str(PYTHON), "-m", "pip", "config", "list"]
     lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
-    given = [
-        match for line in lines if (match := re.fullmatch(r"(global|install|:env:)\.([\w-]+)=('.*'|\".*\")", line))
-    ]
+    setting = re.compile(r"(global|install|:env:)\.([\w-]+)=('.*'|\".*\")")
+    given = [match for line in lines if (match := setting.fullmatch(line))]
     given.sort(key=lambda match: ("global", "install", ":env:").index(match[1]))
     return {match[2]: str(ast.literal_eval(match[3])) for match in given}
 
@@ -162,7 +161,6 @@ def _run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
     ) as process:
         assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), True)
         for line in process.stdout:
             said.append(line.rstrip())
             progress.show(line.strip())
@@ -205,13 +203,13 @@ def _last_line(text: str) -> str:
 def _explain(said: str) -> str:
     if UNREACHABLE.search(said):
         return (
-            "The packages cannot be reached: no package index answers. The first set-up needs a network; where an index "
-            "is near you, name it (export PIP_INDEX_URL=https://packages.example/simple) and run this again. "
+            "The packages cannot be reached: no package index answers. The first set-up needs a network; where an "
+            "index is near you, name it (export PIP_INDEX_URL=https://packages.example/simple). Then run this again.\n"
             f"The installer said: {_last_line(said)}"
         )
     end = "\n".join(said.splitlines()[-15:])
     return (
-        f"The packages could not be installed. The installer's last words:\n{end}\nPut that right, and run this again."
+        f"The packages could not be installed. The installer's last words:\n{end}\nPut that right and run this again."
     )
 
 
