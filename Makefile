@@ -21,7 +21,7 @@ $(READY_DEV): pyproject.toml constraints.txt tools/install.py
 	@$(PYTHON) tools/install.py dev
 
 .PHONY: setup
-setup: $(READY_DEV) ## make the virtual environment and install all pinned packages, those of the tests, too
+setup: $(READY) ## make the virtual environment and install the pinned packages; tests add theirs when they are run
 
 .PHONY: demo
 demo: $(READY) ## draw a first picture with the demo model, over the real API

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -205,3 +206,39 @@ def test_the_curls_of_the_specification(service: Service, name: str) -> None:
     body, _, code = subprocess.run(command, capture_output=True, text=True, check=True).stdout.rpartition("\n")
     assert code == "200", body
     assert isinstance(json.loads(body), dict)
+
+
+def readme_commands() -> list[str]:
+    """The shell blocks of the README that talk to running programs, as they stand."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    return [block for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if "make " not in block]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+def test_the_commands_of_the_readme_can_be_pasted(service: Service, tmp_path: Path) -> None:
+    """Pasted into one shell, where only the place of the server, the data and the programs are others than there."""
+    blocks = readme_commands()
+    assert len(blocks) >= 3
+    (tmp_path / "var").symlink_to(service.data)
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    script = "\n".join(blocks).replace("http://localhost:5050", service.api.base).replace("curl ", "curl -sS --fail ")
+    done = subprocess.run(
+        [
+            "bash",
+            "-euo",
+            "pipefail",
+            "-c",
+            script.replace('"num_images": 2', '"num_images": 2, "num_inference_steps": 2'),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"CYBERIMAGE_URL": service.api.base},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    Image.open(tmp_path / "image.png").verify()
+    Image.open(tmp_path / "house.png").verify()
+    assert "Image deleted successfully" in done.stdout
+    wait_until(lambda: service.api.get("/status/castle").status_code == httpx.codes.OK, about="the adoption")

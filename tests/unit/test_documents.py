@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 
@@ -16,6 +17,34 @@ def test_the_readme_lists_every_setting() -> None:
     between = re.search(r"<!-- settings: .*? -->\n(.*?)\n<!-- end of settings -->", README, re.DOTALL)
     assert between is not None
     assert between[1].strip() == settings.table(), "run: python -m tests.unit.test_documents"
+
+
+def shell_blocks() -> list[tuple[str, str]]:
+    """The shell commands that the documents show: document and text."""
+    pages = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").glob("*.md")]
+    pages += [REPOSITORY / "deploy" / "README.md", REPOSITORY / "demo_model" / "README.md"]
+    return [
+        (page.relative_to(REPOSITORY).as_posix(), block)
+        for page in pages
+        for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    ]
+
+
+def test_shell_commands_can_be_pasted_as_they_stand() -> None:
+    """What the acceptance tests do not run is parsed at least: `<id>` would be a redirection from a file."""
+    blocks = shell_blocks()
+    assert {"README.md", "CONTRIBUTING.md", "docs/client.md"} <= {page for page, _ in blocks}
+    for page, block in blocks:
+        parsed = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+        assert parsed.returncode == 0, f"{page}: {block}\n{parsed.stderr}"
+        assert not re.search(r"<[\w ./-]+>", block), f"{page}: {block}"
+
+
+def test_the_targets_that_the_documents_name_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page, block in shell_blocks():
+        for target in re.findall(r"^make ([a-z-]+)", block, re.MULTILINE):
+            assert target in targets, f"{page}: make {target}"
 
 
 def test_the_documents_that_the_readme_names_exist() -> None:
