@@ -119,8 +119,9 @@ def _install(project: str, everything: bool) -> None:
 
 def _fetch_uv() -> str | None:
     """uv, installed by pip; None if there is none for this machine."""
+    command = [str(PYTHON), "-m", "pip", "--retries", "2", "install", "--constraint", "constraints.txt", "uv"]
     try:
-        _run([str(PYTHON), "-m", "pip", "install", "--constraint", "constraints.txt", "uv"], "fetching the installer")
+        _run(command, "fetching the installer")
     except Failed as failure:
         if UNREACHABLE.search(str(failure)):
             raise
@@ -164,8 +165,9 @@ def _run(
         for line in process.stdout:
             said.append(line.rstrip())
             progress.show(line.strip())
-    progress.end()
-    if process.returncode not in ends:
+    succeeded = process.returncode in ends
+    progress.end("done" if succeeded else "failed")
+    if not succeeded:
         raise Failed("\n".join(said) or f"{command[0]} ended with status {process.returncode}")
 
 
@@ -189,15 +191,16 @@ class Progress:
             self._told = now
             print(f"  {text}", flush=True)
 
-    def end(self) -> None:
+    def end(self, how: str) -> None:
         """Leave the line."""
         seconds = time.monotonic() - self._begun
         start = "\r\x1b[K" if self._terminal else ""
-        print(f"{start}  {seconds:4.0f} s  {self._doing}: done", flush=True)
+        print(f"{start}  {seconds:4.0f} s  {self._doing}: {how}", flush=True)
 
 
-def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+def _last_line(text: str, about: str = ".") -> str:
+    """The last line in which something matches `about`; by default, that is not empty."""
+    return next((line.strip() for line in reversed(text.splitlines()) if re.search(about, line, re.IGNORECASE)), "")
 
 
 def _explain(said: str) -> str:
@@ -205,7 +208,7 @@ def _explain(said: str) -> str:
         return (
             "The packages cannot be reached: no package index answers. The first set-up needs a network; where an "
             "index is near you, name it (export PIP_INDEX_URL=https://packages.example/simple). Then run this again.\n"
-            f"The installer said: {_last_line(said)}"
+            f"The installer said: {_last_line(said, UNREACHABLE.pattern)}"
         )
     end = "\n".join(said.splitlines()[-15:])
     return (
