@@ -24,13 +24,6 @@ PYTHON = VENV / "bin" / "python"
 LEVELS = {"run": (("runner", "run"), (".ready",)), "dev": (("runner", "run", "dev"), (".ready", ".ready-dev"))}
 OLDEST_PYTHON = (3, 11)
 
-#: Packages are compiled before their first use, on all processors, as pip does it. These parts of them draw no picture
-#: with the demo model, and are half of all; Python compiles them if they are ever needed.
-SELDOM_USED = (
-    r"/(transformers/models/(?!auto/|clip/)|diffusers/(pipelines/(?!stable_diffusion/)|modular_pipelines/)"
-    r"|torch/(_inductor|testing)/|sympy/physics/|networkx/|pygments/lexers/|gevent/tests/|setuptools/|pip/)\w"
-)
-
 #: What pip's settings are called by uv, and what stands between several values there.
 UV_NAMES = {
     "index-url": ("UV_DEFAULT_INDEX", " "),
@@ -69,7 +62,7 @@ def main(level: str) -> int:
     print("Installing the packages into .venv (once; about 1 GB)", flush=True)
     try:
         _make_venv()
-        _install(f".[{','.join(extras)}]", everything=level == "dev")
+        _install(f".[{','.join(extras)}]", compiled=level == "dev")
     except Failed as failure:
         return _say(_explain(str(failure)))
     for mark in marks:
@@ -97,14 +90,20 @@ def _make_venv() -> None:
         _run([sys.executable, "-m", "venv", str(VENV)], "completing the environment")
 
 
-def _install(project: str, everything: bool) -> None:
-    """Install the project, by uv if it can be had; `everything` compiles all packages, not only those of the demo."""
+def _install(project: str, compiled: bool) -> None:
+    """Install the project, by uv if it can be had.
+
+    `compiled` has all modules compiled at once, as pip does it: tests start so many programs. A first picture is there
+    sooner if Python compiles what it imports.
+    """
     wanted = ["--constraint", "constraints.txt", "--editable", project]
     uv = shutil.which("uv") or _fetch_uv()
     if uv is None:
         _run([str(PYTHON), "-m", "pip", "install", *wanted], "installing")
         return
     environment, options = as_uv_reads(_pip_settings())
+    if compiled:
+        options.append("--compile-bytecode")
     try:
         _run([uv, "pip", "install", "--python", str(PYTHON), *options, *wanted], "installing", environment)
     except Failed as failure:
@@ -112,9 +111,6 @@ def _install(project: str, everything: bool) -> None:
             raise
         _say(f"uv could not do it, so pip tries: {_last_line(str(failure))}")
         _run([str(PYTHON), "-m", "pip", "install", *wanted], "installing")
-        return
-    skipped = [] if everything else ["-x", SELDOM_USED]
-    _run([str(PYTHON), "-m", "compileall", "-qq", "-j", "0", *skipped, str(VENV / "lib")], "compiling", ends=(0, 1))
 
 
 def _fetch_uv() -> str | None:
@@ -152,9 +148,7 @@ def as_uv_reads(pip: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     return told | dict(os.environ), ["--no-index"] if no_index else []
 
 
-def _run(
-    command: list[str], doing: str, environment: dict[str, str] | None = None, ends: tuple[int, ...] = (0,)
-) -> None:
+def _run(command: list[str], doing: str, environment: dict[str, str] | None = None) -> None:
     """Run an installer and show that it is at work; raises Failed with the end of what it said."""
     said: deque[str] = deque(maxlen=400)
     progress = Progress(doing)
@@ -165,9 +159,8 @@ def _run(
         for line in process.stdout:
             said.append(line.rstrip())
             progress.show(line.strip())
-    succeeded = process.returncode in ends
-    progress.end("done" if succeeded else "failed")
-    if not succeeded:
+    progress.end("failed" if process.returncode else "done")
+    if process.returncode:
         raise Failed("\n".join(said) or f"{command[0]} ended with status {process.returncode}")
 
 
