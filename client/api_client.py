@@ -63,6 +63,7 @@ class CyberImageClient:
         *,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
+        self._given = (url, api_key, timeout, transport)
         self._transport = Transport(url, api_key, timeout, transport)
 
     def __enter__(self) -> Self:
@@ -81,6 +82,20 @@ class CyberImageClient:
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+    def another(self) -> CyberImageClient:
+        """Another client of the same server, for another thread."""
+        url, api_key, timeout, transport = self._given
+        return CyberImageClient(url, api_key, timeout, transport=transport)
+
+    @property
+    def url(self) -> str:
+        """The address of the server, without `/api`."""
+        return self._transport.url
+
+    def description(self) -> dict[str, Any]:
+        """The server's description of itself, in OpenAPI."""
+        return self._get(dict[str, Any], "/api/openapi.json")
 
     def models(self) -> Models:
         """The catalog."""
@@ -145,6 +160,15 @@ class CyberImageClient:
         """How the current image of a running job looks so far, as a WebP; raises NotFound where there is none."""
         path = f"/api/jobs/{segment(job_id)}/preview"
         return self._transport.send("GET", path, repeatable=True, headers={"Accept": "image/webp"}).content
+
+    def thumbnail(self, image_id: str) -> tuple[str, bytes]:
+        """A small version of an image: its media type (`image/webp`) and content."""
+        path = f"/api/image/{segment(image_id)}/thumbnail"
+        response = self._transport.send("GET", path, repeatable=True, headers={"Accept": "image/*"})
+        kind = response.headers.get("Content-Type", "")
+        if not kind.startswith("image/"):
+            raise UnexpectedAnswer(f"{response.request.url} did not answer with an image; is the address right?")
+        return kind, response.content
 
     def metadata(self, image_id: str) -> ImageMetadata:
         """How an image was made."""

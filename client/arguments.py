@@ -212,6 +212,13 @@ def _add_server(commands: _Commands[Parser]) -> None:
     _command(commands, "pause", "Let no job begin until it is resumed; those that run go on.")
     _command(commands, "resume", "Let jobs begin again.")
     _command(commands, "reset-queue", "Put jobs whose worker is gone back into the queue.")
+    mcp = _command(commands, "mcp", "Offer the server's tools to language models, by the Model Context Protocol.")
+    mcp.add_argument(
+        "--http",
+        type=_port,
+        metavar="PORT",
+        help="by HTTP at a port of this machine; default: standard input and output",
+    )
     login = _command(commands, "login", "Keep the address of a server and the key for it, for all later commands.")
     login.add_argument("server", nargs="?", metavar="URL", help="the server; the key is asked for, or read from stdin")
     _command(commands, "logout", "Forget the address and the key.")
@@ -244,6 +251,12 @@ def _size(value: str) -> tuple[int, int]:
     if not match:
         raise argparse.ArgumentTypeError(f"{value!r} is not a size; write it as 512x768")
     return int(match[1]), int(match[2])
+
+
+def _port(value: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", value, re.ASCII) or not 0 < int(value) < 65536:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a port; it must be an integer from 1 to 65535")
+    return int(value)
 
 
 def _seconds(value: str) -> float:

@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 VENV = Path(".venv")
 PYTHON = VENV / "bin" / "python"
 #: The extras of pyproject.toml, and the marks of what is then installed, by the word that is asked for.
-LEVELS = {"run": (("runner", "run"), (".ready",)), "dev": (("runner", "run", "dev"), (".ready", ".ready-dev"))}
+LEVELS = {"run": (("runner", "run"), (".ready",)), "dev": (("runner", "run", "mcp", "dev"), (".ready", ".ready-dev"))}
 OLDEST_PYTHON = (3, 11)
 
 #: What pip's settings are called by uv, and what stands between several values there.

@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "pause": server.pause,
     "resume": server.resume,
     "reset-queue": server.reset_queue,
+    "mcp": server.mcp,
 }
 #: What needs no server.
 LOCAL: Final[dict[str, Callable[[Namespace], None]]] = {

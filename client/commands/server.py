@@ -60,3 +60,10 @@ def reset_queue(client: CyberImageClient, args: Namespace) -> None:
     """Bring stalled jobs back."""
     answer = client.reset_queue()
     answering.show(args, answer, lambda: terminal.line(answer.message))
+
+
+def mcp(client: CyberImageClient, args: Namespace) -> None:
+    """Serve the Model Context Protocol."""
+    from client.mcp.serving import serve
+
+    serve(client.another, args.http)
