@@ -53,13 +53,16 @@ class StepReport:
         self._last = -1.0
 
     async def tell(self, job: JobStatus) -> None:
-        """Report where the job is, if that is further than before or another word for it."""
+        """Report where the job is, unless all of its steps were reported."""
         progress = job.progress
         total = (progress.total_steps or 0) * progress.total_images
         done = (progress.image_number - 1) * (progress.total_steps or 0) + (progress.step or 0)
         # A job that waits or loads its model has no steps, but a client that hears nothing gives it up.
-        self._last = max(float(done), self._last + 0.001)
-        await self._report(self._last, float(total) if total else None, _words(job))
+        reached = max(float(done), self._last + 0.001)
+        if total and reached > total:
+            return
+        self._last = reached
+        await self._report(reached, float(total) if total else None, _words(job))
 
 
 def _words(job: JobStatus) -> str:
