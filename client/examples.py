@@ -105,6 +105,11 @@ EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
         "cyberimage watch --until-empty",
         "cyberimage watch --json",
     ),
+    "mcp": (
+        "cyberimage mcp",
+        "cyberimage mcp --http 8765",
+        "cyberimage --server http://gpu:5050 mcp",
+    ),
     "reset-queue": (
         "cyberimage reset-queue",
         "cyberimage reset-queue --json",

@@ -222,14 +222,11 @@ def test_the_commands_of_the_readme_can_be_pasted(service: Service, tmp_path: Pa
     (tmp_path / "var").symlink_to(service.data)
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
     script = "\n".join(blocks).replace("http://localhost:5050", service.api.base).replace("curl ", "curl -sS --fail ")
+    script = script.replace('"num_images": 2', '"num_images": 2, "num_inference_steps": 2').replace(
+        "--steps 20", "--steps 2"
+    )
     done = subprocess.run(
-        [
-            "bash",
-            "-euo",
-            "pipefail",
-            "-c",
-            script.replace('"num_images": 2', '"num_images": 2, "num_inference_steps": 2'),
-        ],
+        ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path,
         env=os.environ | {"CYBERIMAGE_URL": service.api.base},
         capture_output=True,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -234,7 +237,7 @@ def test_a_cancelled_call_cancels_its_job(server: Server, mode: str) -> None:
     async def call_and_leave() -> None:
         async with server.over("http", mode) as client, anyio.create_task_group() as calls:
 
-            async def on_progress(progress: float, _: float | None, __: str | None) -> None:
+            async def on_progress(progress: float, total: float | None, message: str | None) -> None:
                 if progress >= 4:  # of two steps each: the second image, which does not end
                     calls.cancel_scope.cancel()
 
@@ -252,6 +255,33 @@ def test_a_cancelled_call_cancels_its_job(server: Server, mode: str) -> None:
         return any(job["prompt"] == prompt for job in jobs)
 
     wait_until(is_cancelled, about="the job to be cancelled")
+
+
+def test_a_client_that_leaves_cancels_the_job_that_it_waits_for(server: Server) -> None:
+    """It closes our standard input and says nothing, as one does that was killed."""
+    prompt = "linger for nobody"
+    arguments = {**CASTLE, "prompt": prompt, "wait_seconds": 600}
+    client_info = {"protocolVersion": MODES["legacy"], "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    messages: list[dict[str, Any]] = [
+        {"id": 1, "method": "initialize", "params": client_info},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": "generate_image", "arguments": arguments}},
+    ]
+
+    def jobs(status: str) -> list[str]:
+        return [job["prompt"] for job in server.api.get(f"/jobs?status={status}").json()["jobs"]]
+
+    environment = os.environ | {"CYBERIMAGE_URL": server.api.base}
+    command = [sys.executable, *COMMAND]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes) as leaving:  # type: ignore[call-overload]
+        for message in messages:
+            leaving.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+            leaving.stdin.flush()
+        wait_until(lambda: prompt in jobs("processing"), about="the job to be drawn")
+        leaving.stdin.close()
+        wait_until(lambda: prompt in jobs("cancelled"), about="the job to be cancelled")
+        assert leaving.wait(programs.PATIENCE) == 0
 
 
 def test_a_waiting_job_is_cancelled(server: Server) -> None:

@@ -66,6 +66,15 @@ def test_the_tests_that_the_page_on_reliability_names_exist() -> None:
         assert not test or any(f"def {test}(" in text for text in texts), f"{name} has no {test}"
 
 
+def test_the_clients_that_were_tried_are_the_pinned_ones() -> None:
+    """A row begins with the package in backquotes; the version follows."""
+    page = (REPOSITORY / "docs" / "clients.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w[\w-]*)`[^|]*\| ([\d.]+)", page, re.MULTILINE)
+    pins = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert rows
+    assert {f"{package}=={version}" for package, version in rows} <= set(pins)
+
+
 @pytest.mark.parametrize("number", range(1, 8))
 def test_every_promise_names_its_tests(number: int) -> None:
     page = (REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8")
