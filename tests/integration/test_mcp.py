@@ -25,6 +25,7 @@ from client.api_client import CyberImageClient
 from client.errors import ClientError
 from client.mcp import serving
 from client.mcp.api import Api
+from client.mcp.pictures import LARGEST_PREVIEW
 from client.mcp.server import build
 from tests import programs
 from tests.programs import REPOSITORY, ApiProcess, Program, free_port, wait_until
@@ -54,7 +55,8 @@ class Server:
         """The SDK's client over a real transport."""
         if transport == "http":
             return Client(self.mcp_url, mode=mode)
-        environment = {"CYBERIMAGE_URL": self.api.base, "PYTHONPATH": str(REPOSITORY)}
+        environment = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+        environment |= {"CYBERIMAGE_URL": self.api.base, "PYTHONPATH": str(REPOSITORY)}
         return Client(StdioServerParameters(command=sys.executable, args=COMMAND, env=environment), mode=mode)
 
 
@@ -368,6 +370,44 @@ def test_a_port_in_use_is_told(server: Server) -> None:
     port = int(server.mcp_url.split(":")[2].split("/", maxsplit=1)[0])
     with pytest.raises(ClientError, match=f"Port {port} is already in use"):
         serving.serve(server.connect, port)
+
+
+def _without_a_small_one(_: CyberImageClient, image_id: str) -> tuple[str, bytes]:
+    raise ClientError(f"There is no image {image_id!r}.")
+
+
+@pytest.mark.parametrize(
+    ("thumbnail", "about"),
+    [
+        (_without_a_small_one, "cannot be shown: There is no image"),
+        (lambda _, __: ("image/webp", bytes(LARGEST_PREVIEW + 1)), "is not shown here: its small version has"),
+    ],
+)
+def test_a_picture_that_cannot_be_shown_costs_no_result(
+    server: Server, monkeypatch: pytest.MonkeyPatch, thumbnail: Callable[..., Any], about: str
+) -> None:
+    monkeypatch.setattr(CyberImageClient, "thumbnail", thumbnail)
+
+    async def draw() -> None:
+        async with connected(server) as client:
+            result = await client.call_tool("generate_image", CASTLE)
+            assert not result.is_error
+            assert about in text(result)
+            assert sum(isinstance(part, types.ResourceLink) for part in result.content) == 2
+
+    run(draw)
+
+
+@pytest.mark.parametrize("document", [{}, {"paths": {}}, {"paths": {"/api/generate": {"post": 7}}}, {"paths": []}])
+def test_another_program_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch, document: dict[str, Any]) -> None:
+    monkeypatch.setattr(CyberImageClient, "description", lambda _: document)
+
+    async def ask() -> None:
+        async with Client(build(Api(CyberImageClient))) as client:
+            with pytest.raises(MCPError, match="does not describe POST /api/generate; is it a CyberImage"):
+                await client.list_tools()
+
+    run(ask)
 
 
 def test_a_missing_sdk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
