@@ -88,11 +88,6 @@ class CyberImageClient:
         url, api_key, timeout, transport = self._given
         return CyberImageClient(url, api_key, timeout, transport=transport)
 
-    @property
-    def url(self) -> str:
-        """The address of the server, without `/api`."""
-        return self._transport.url
-
     def description(self) -> dict[str, Any]:
         """The server's description of itself, in OpenAPI."""
         return self._get(dict[str, Any], "/api/openapi.json")

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from client.api_client import CyberImageClient
-from client.errors import ClientError
+from client.errors import InvalidSetup
 
 #: Only this machine: the tools act with the key of whoever started this.
 _HOST: Final = "127.0.0.1"
@@ -19,12 +19,12 @@ _GRACE: Final = 3
 
 
 def serve(connect: Callable[[], CyberImageClient], port: int | None) -> None:
-    """Serve until the client leaves (stdio) or a signal comes (HTTP at a port); raises ClientError.
+    """Serve until the client leaves (stdio) or a signal comes (HTTP at a port); raises InvalidSetup.
 
     `connect` makes a client of the CyberImage server that is to be used.
     """
     if find_spec("mcp") is None:
-        raise ClientError(
+        raise InvalidSetup(
             "`cyberimage mcp` needs the package mcp, which is not installed: "
             "in a clone, .venv/bin/python -m pip install -c constraints.txt -e '.[mcp]'."
         )
@@ -58,7 +58,7 @@ def _listen(port: int) -> socket.socket:
         return socket.create_server((_HOST, port))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise ClientError(
+            raise InvalidSetup(
                 f"Port {port} is already in use by another program; choose another for --http."
             ) from error
-        raise ClientError(f"Port {port} cannot be used: {error.strerror}; choose another for --http.") from error
+        raise InvalidSetup(f"Port {port} cannot be used: {error.strerror}; choose another for --http.") from error
