@@ -108,7 +108,7 @@ EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
     "mcp": (
         "cyberimage mcp",
         "cyberimage mcp --http 8765",
-        "cyberimage mcp --server http://gpu:5050",
+        "cyberimage mcp --url http://gpu:5050",
     ),
     "reset-queue": (
         "cyberimage reset-queue",
