@@ -9,7 +9,7 @@ from http_api.api import answers
 from http_api.api.description import OpenApiResource
 from http_api.api.health import LiveResource, ReadyResource
 from http_api.api.metrics import MetricsResource
-from http_api.api.page import PageResource
+from http_api.api.page import PageResource, ServiceWorkerResource
 from http_api.route import FILE_HEADERS, Operation, Route, Tag, file_answers
 
 OPERATING: Final = Tag("operating", "Health, and figures for monitors.")
@@ -82,5 +82,11 @@ ROUTES: Final = (
     ),
     Route("/docs", PAGES, lambda context: PageResource(fixed="docs.html"), _page("This description to read")),
     Route("/", PAGES, lambda context: PageResource(fixed="index.html"), _page("The web page")),
+    Route(
+        "/service-worker.js",
+        PAGES,
+        lambda context: ServiceWorkerResource(),
+        _page("The script that lets a browser look offline at what it has loaded", "text/javascript"),
+    ),
     Route("/static/{name}", PAGES, lambda context: PageResource(), _page("A file of the web page", "*/*")),
 )

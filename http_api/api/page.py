@@ -6,9 +6,10 @@ import hashlib
 import io
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import falcon
+import msgspec
 from falcon import Request, Response
 
 from http_api.server import file_answer
@@ -17,8 +18,10 @@ PAGE_FOLDER: Final = Path(__file__).parent.parent / "page"
 #: Only what this server sends may run, show or be asked; nobody may frame it.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; "
-    "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+#: Not served below `/static/`: it needs its first line.
+WORKER: Final = "service-worker.js"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -31,6 +34,8 @@ _TYPES: Final = {
     ".woff2": "font/woff2",
     ".webmanifest": "application/manifest+json",
 }
+#: What a browser keeps to show the page offline.
+_OF_THE_SHELL: Final = (".html", ".js", ".css", ".svg", ".webp")
 
 
 class PageResource:
@@ -50,19 +55,57 @@ class PageResource:
         _refuse_folder(req)
         name = self._fixed or name
         content_type = _TYPES.get(Path(name).suffix)
-        if content_type is None or not _NAME.fullmatch(name):
+        if content_type is None or name == WORKER or not _NAME.fullmatch(name):
             raise falcon.HTTPNotFound
         try:
             content = (self._folder / name).read_bytes()
         except (FileNotFoundError, IsADirectoryError) as error:
             raise falcon.HTTPNotFound from error
-        resp.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-        resp.set_header("Referrer-Policy", "no-referrer")
-        resp.set_header("Cache-Control", "no-cache")
-        etag = hashlib.sha256(content).hexdigest()
-        file_answer.send(req, resp, io.BytesIO(content), size=len(content), etag=etag, content_type=content_type)
+        _send(req, resp, content, content_type)
 
     on_head = on_get
+
+
+class ServiceWorkerResource:
+    """`GET /service-worker.js`: the script that lets a browser look offline at what it has loaded.
+
+    It lies beside the page, not below `/static/`, since it may serve only what lies below its own address. Its first
+    line tells what the page is made of (`shell`), so that the script changes whenever a file of the page does.
+    """
+
+    def __init__(self, folder: Path = PAGE_FOLDER) -> None:
+        self._folder = folder
+
+    def on_get(self, req: Request, resp: Response) -> None:
+        """Send the script."""
+        _refuse_folder(req)
+        first = b"const SHELL = " + msgspec.json.encode(shell(self._folder)) + b";\n"
+        _send(req, resp, first + (self._folder / WORKER).read_bytes(), _TYPES[".js"])
+
+    on_head = on_get
+
+
+def shell(folder: Path) -> dict[str, Any]:
+    """The page's files by address (that of the page itself is empty) with their hashes, and one hash of all of them."""
+    files = {
+        "" if path.name == "index.html" else f"static/{path.name}": _hash(path.read_bytes())
+        for path in sorted(folder.iterdir())
+        if path.suffix in _OF_THE_SHELL and path.name != WORKER and not path.name.startswith("docs.")
+    }
+    version = _hash("".join(files.values()).encode() + (folder / WORKER).read_bytes())
+    return {"version": version[:16], "files": files}
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _send(req: Request, resp: Response, content: bytes, content_type: str) -> None:
+    resp.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+    resp.set_header("Referrer-Policy", "no-referrer")
+    resp.set_header("Cache-Control", "no-cache")
+    etag = _hash(content)
+    file_answer.send(req, resp, io.BytesIO(content), size=len(content), etag=etag, content_type=content_type)
 
 
 def _refuse_folder(req: Request) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from falcon.testing import TestClient
 from PIL import Image
 
-from http_api.api.page import PageResource
+from http_api.api.page import PAGE_FOLDER, PageResource, ServiceWorkerResource
 from http_api.server.client_address import ClientAddressFinder
 from jobs.claims import Claim
 from outputs import thumbnail
@@ -130,11 +131,13 @@ def page(tmp_path: Path) -> TestClient:
     (folder / "sub.js").mkdir(parents=True)
     (folder / "index.html").write_text("<!doctype html>", encoding="utf-8")
     (folder / "app.js").write_text("1", encoding="utf-8")
+    (folder / "service-worker.js").write_text("look(SHELL);", encoding="utf-8")
     (folder / "notes.txt").write_text("2", encoding="utf-8")
     (tmp_path / "secret.js").write_text("3", encoding="utf-8")
     app = falcon.App(middleware=[ClientAddressFinder(0)])
     app.add_route("/", PageResource(folder, fixed="index.html"))
     app.add_route("/static/{name}", PageResource(folder))
+    app.add_route("/service-worker.js", ServiceWorkerResource(folder))
     return TestClient(app)
 
 
@@ -155,8 +158,34 @@ def test_a_page_is_no_folder(client: TestClient, path: str, expected: str) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["..%2fsecret.js", "%2e%2e/secret.js", ".js", "sub.js", "notes.txt", "nix.js", "a%00.js"]
+    "name",
+    ["service-worker.js", "..%2fsecret.js", "%2e%2e/secret.js", ".js", "sub.js", "notes.txt", "nix.js", "a%00.js"],
 )
 def test_only_files_of_the_page_are_served(page: TestClient, name: str) -> None:
     assert page.simulate_get(f"/static/{name}").status_code == 404
     assert page.simulate_get("/static/app.js").text == "1"
+
+
+def test_the_service_worker_changes_with_every_file_of_the_page(page: TestClient, tmp_path: Path) -> None:
+    first = page.simulate_get("/service-worker.js")
+    assert first.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert "worker-src 'self'" in first.headers["content-security-policy"]
+    line, _, rest = first.text.partition("\n")
+    assert rest == "look(SHELL);"
+    files = json.loads(line.removeprefix("const SHELL = ").removesuffix(";"))["files"]
+    assert set(files) == {"", "static/app.js"}
+    for path, known in files.items():
+        assert page.simulate_get(f"/{path}").headers["etag"] == f'"{known}"'
+    (tmp_path / "page" / "app.js").write_text("4", encoding="utf-8")
+    assert page.simulate_get("/service-worker.js").text != first.text
+
+
+def test_the_manifest_names_icons_of_the_sizes_it_says() -> None:
+    manifest = json.loads((PAGE_FOLDER / "manifest.webmanifest").read_text(encoding="utf-8"))
+    icons = [icon for icon in manifest["icons"] if icon["type"] == "image/png"]
+    assert {icon["sizes"] for icon in icons} == {"192x192", "512x512"}
+    for icon in icons:
+        with Image.open(PAGE_FOLDER / icon["src"]) as picture:
+            assert f"{picture.width}x{picture.height}" == icon["sizes"]
+            alpha = picture.convert("RGBA").getchannel("A").getextrema()
+            assert (alpha[0] == 255) == (icon.get("purpose") == "maskable")
