@@ -18,7 +18,8 @@ PAGE_FOLDER: Final = Path(__file__).parent.parent / "page"
 #: Only what this server sends may run, show or be asked; nobody may frame it.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; "
-    "connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
 )
 #: Not served below `/static/`: it needs its first line.
 WORKER: Final = "service-worker.js"
@@ -35,7 +36,7 @@ _TYPES: Final = {
     ".webmanifest": "application/manifest+json",
 }
 #: What a browser keeps to show the page offline.
-_OF_THE_SHELL: Final = (".html", ".js", ".css", ".svg", ".webp")
+_OF_THE_SHELL: Final = (".html", ".js", ".css", ".svg", ".webp", ".webmanifest")
 
 
 class PageResource:
@@ -90,7 +91,7 @@ def shell(folder: Path) -> dict[str, Any]:
     files = {
         "" if path.name == "index.html" else f"static/{path.name}": _hash(path.read_bytes())
         for path in sorted(folder.iterdir())
-        if path.suffix in _OF_THE_SHELL and path.name != WORKER and not path.name.startswith("docs.")
+        if path.suffix in _OF_THE_SHELL and path.is_file() and path.name != WORKER and not path.name.startswith("docs.")
     }
     version = _hash("".join(files.values()).encode() + (folder / WORKER).read_bytes())
     return {"version": version[:16], "files": files}

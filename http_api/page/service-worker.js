@@ -17,6 +17,7 @@ const KINDS = [
   { name: "pictures", path: /^api\/get_image\/[^/]+$/, isFinal: true, entries: 80, bytes: 160 * MIB },
   { name: "answers", path: /^api\/(gallery|models|me|labels|image\/[^/]+\/metadata)$/, isFinal: false, entries: 300, bytes: 8 * MIB },
 ];
+const IMAGE = /^api\/image\/([^/]+)(?:\/metadata)?$/;
 const UNREACHED = [502, 504]; // a proxy says that there is nobody behind it
 const held = new Map(); // cache name: Map of address to bytes, oldest first
 let lastOwner = null;
@@ -29,7 +30,8 @@ self.addEventListener("fetch", (event) => {
   const path = pathOf(request.url);
   if (path === null) return;
   if (request.method !== "GET") {
-    if (request.method === "DELETE") event.waitUntil(forgetImage(path));
+    const deleted = deletedBy(request, path);
+    if (deleted) event.waitUntil(deleted.then((ids) => Promise.all(ids.map(forgetImage))));
   } else if (request.mode === "navigate") {
     if (path === "") event.respondWith(fromServer(event, SHELL_CACHE, SCOPE.href));
   } else if (Object.hasOwn(SHELL.files, path)) {
@@ -116,7 +118,8 @@ async function fresh(event, kind, cacheName) {
   if (response.isLoadedBefore) return response;
   if (response.status === 200) event.waitUntil(keep(kind, cacheName, url, response.clone()));
   if (response.status === 401) event.waitUntil(forget((name) => name.startsWith(cacheName.slice(0, -kind.name.length))));
-  if (response.status === 404) event.waitUntil(forgetImage(pathOf(url)));
+  const gone = response.status === 404 && IMAGE.exec(pathOf(url));
+  if (gone) event.waitUntil(forgetImage(gone[1]));
   return response;
 }
 
@@ -177,9 +180,15 @@ async function sizesOf(cacheName, cache) {
   return held.get(cacheName);
 }
 
-async function forgetImage(path) {
-  const id = /^api\/image\/([^/]+)/.exec(path)?.[1];
-  if (!id) return;
+// What a request deletes, if that is what it does: a promise of ids.
+function deletedBy(request, path) {
+  const one = IMAGE.exec(path);
+  if (request.method === "DELETE" && one) return Promise.resolve([one[1]]);
+  if (request.method !== "POST" || path !== "api/images/delete") return null;
+  return request.clone().json().then(({ ids }) => ids, () => []); // what cannot be read deletes nothing
+}
+
+async function forgetImage(id) {
   const addresses = [`api/get_image/${id}`, `api/image/${id}/thumbnail`, `api/image/${id}/metadata`].map(address);
   for (const name of await caches.keys()) {
     if (!name.startsWith(OURS) || name === SHELL_CACHE) continue;

@@ -1,23 +1,62 @@
-// One picture, large, with everything needed to make it again. Its id is in the address.
+// One picture over the whole window, with what is known of it and what can be done with it. Its id is in the address.
 import * as api from "./api.js";
-import { fillFrom } from "./composer.js";
-import { announce, byId, element, makeCloseable, show } from "./dom.js";
-import { removeTile } from "./gallery.js";
-import { save, showPicture } from "./picture.js";
-import { SETTINGS } from "./settings.js";
+import { differences, makeDivider } from "./compare.js";
+import { byId, element, icon, memory, show, write } from "./dom.js";
+import { showKeys, startKeysHelp } from "./keys-help.js";
+import { whenKeyChanges } from "./key.js";
+import { fileName, startActions } from "./viewer-actions.js";
+import { makeDialog } from "./viewer-dialog.js";
+import { factsOf, showDifferences, showFacts } from "./viewer-facts.js";
+import { startViewerKeys } from "./viewer-keys.js";
+import { forgetPictures, preload, put } from "./viewer-pictures.js";
+import { startZoom } from "./zoom.js";
 
-let current = null;
+const PANEL = "cyberimage.viewer-panel";
+let gallery = null;
+let dialog = null;
+let zoom = null;
+let divider = null;
+let turn = 0; // counts what was asked for: only the last answer is shown
+const shown = { image: null, beside: { previous: null, next: null }, other: null, isToBar: false };
 
-export function startViewer() {
-  makeCloseable(byId("viewer"), leaveAddress);
-  byId("viewer-copy").addEventListener("click", copy);
-  byId("viewer-again").addEventListener("click", () => reuse(true));
-  byId("viewer-alike").addEventListener("click", () => reuse(false));
-  byId("viewer-delete").addEventListener("click", remove);
-  byId("viewer-download").addEventListener("click", download);
+export function startViewer(parts) {
+  ({ gallery } = parts);
+  dialog = makeDialog();
+  const stage = byId("viewer-stage");
+  zoom = startZoom(stage, byId("viewer-image"), { onSwipe: step, onChange: showZoom });
+  divider = makeDivider(stage);
+  byId("viewer-second").parentElement.after(divider.handle);
+  const viewer = { current: () => shown.image, change, close, leave };
+  const actions = startActions({ ...parts, viewer });
+  startViewerKeys(dialog, { zoom, divider, step, togglePanel, toggleComparison, stepOther, isComparing, close, ...actions });
+  startKeysHelp();
+  startButtons();
+  dialog.addEventListener("close", closed);
+  gallery.onChange(() => { if (dialog.open) lookBeside(); });
+  whenKeyChanges(forgetPictures);
+  window.addEventListener("popstate", followAddress);
+  showPanel(memory.read(PANEL) !== "closed");
+  return followAddress();
 }
 
-const shownId = () => new URLSearchParams(location.search).get("image");
+function startButtons() {
+  const on = (id, act) => byId(id).addEventListener("click", act);
+  on("viewer-close", () => close());
+  on("viewer-previous", () => step(-1));
+  on("viewer-next", () => step(1));
+  on("viewer-smaller", () => zoom.by(1 / 1.5));
+  on("viewer-larger", () => zoom.by(1.5));
+  on("viewer-fit", () => (zoom.isZoomed() ? zoom.fit() : zoom.real()));
+  on("viewer-info", togglePanel);
+  on("viewer-keys", showKeys);
+  on("viewer-compare", toggleComparison);
+  on("viewer-compare-end", toggleComparison);
+  on("viewer-other-previous", () => stepOther(-1));
+  on("viewer-other-next", () => stepOther(1));
+}
+
+// The address: `?image=`, which a reload and the back button follow.
+const idInAddress = () => new URLSearchParams(location.search).get("image");
 
 function withImage(id) {
   const address = new URL(location);
@@ -25,102 +64,200 @@ function withImage(id) {
   return address;
 }
 
+// One entry for the viewer, however many pictures are looked at: back leads to the gallery.
 function enterAddress(id) {
-  if (shownId() !== id) history.pushState({ isFromGallery: true }, "", withImage(id));
+  if (idInAddress() === id) return;
+  if (idInAddress()) history.replaceState(history.state, "", withImage(id));
+  else history.pushState({ isFromGallery: true }, "", withImage(id));
 }
 
-// Closing is going back, so that the back button never opens a picture that was closed.
 function leaveAddress() {
-  if (!shownId()) return;
+  if (!idInAddress()) return;
   if (history.state?.isFromGallery) history.back(); else history.replaceState(null, "", withImage(null));
 }
 
-export async function followAddress() {
-  const id = shownId();
-  if (id) await openImage(id);
-  else if (byId("viewer").open) byId("viewer").close();
+async function followAddress() {
+  const id = idInAddress();
+  if (!id) close();
+  else if (id !== shown.image?.id || !dialog.open) await openImage(id);
 }
 
 export async function openImage(id) {
-  let metadata;
+  const mine = ++turn;
+  const known = gallery.image(id);
+  if (known) present(known);
   try {
-    metadata = await api.metadata(id);
+    const metadata = await api.metadata(id);
+    if (mine === turn) present({ ...known, ...metadata });
   } catch (error) {
-    if (shownId()) history.replaceState(null, "", withImage(null));
-    show(byId("banner"), error.status === 404 ? "This picture is gone, or never was." : error.message);
-    return;
+    if (mine === turn) missing(error, known);
   }
+}
+
+function missing(error, known) {
+  if (known && error.status !== 404) return; // what the gallery knows of it is shown
+  if (dialog.open) close();
+  else if (idInAddress()) history.replaceState(null, "", withImage(null));
+  show(byId("banner"), error.status === 404 ? "This picture is gone, or never was." : error.message);
+}
+
+// Shows a picture, or more of what is known of the one that is shown.
+function present(image) {
+  const isAnother = image.id !== shown.image?.id || !dialog.open;
+  shown.image = image;
+  describe();
+  if (!isAnother) return;
   show(byId("banner"), "");
-  current = { id, metadata };
-  byId("viewer-image").removeAttribute("src"); // not the one before, while this one is on its way
-  showPicture(byId("viewer-image"), api.imageAddress(id));
-  byId("viewer-image").alt = metadata.prompt;
-  byId("viewer-prompt").textContent = metadata.prompt;
-  Object.assign(byId("viewer-download"), { href: api.imageAddress(id), download: `${id}.png` });
-  show(byId("viewer-message"), "");
-  byId("viewer-delete").textContent = "Delete";
-  byId("viewer-facts").replaceChildren(...facts(metadata));
-  enterAddress(id);
-  if (!byId("viewer").open) byId("viewer").showModal();
+  endComparison();
+  putImage(byId("viewer-image"), image);
+  zoom.use(image);
+  enterAddress(image.id);
+  if (!dialog.open) dialog.showModal();
+  byId("viewer-panel").scrollTop = 0;
+  write(byId("viewer-announcer"), image.prompt);
+  lookBeside();
 }
 
-function facts(metadata) {
-  const { settings = {} } = metadata;
-  const rows = {
-    Model: metadata.model_id,
-    "Left out": metadata.negative_prompt,
-    Size: settings.width && `${settings.width} × ${settings.height}`,
-    ...Object.fromEntries(SETTINGS.filter((setting) => setting.isFact).map(({ name, label }) => [label, settings[name]])),
-    Seed: metadata.seed,
-    Image: `${metadata.image_number} of ${metadata.total_images}`,
-    Made: metadata.generation_time && new Date(metadata.generation_time * 1000).toLocaleString(),
-    Took: metadata.duration_seconds && `${metadata.duration_seconds.toFixed(1)} s`,
-    Device: metadata.device,
-    Id: current.id,
-  };
-  return Object.entries(rows).filter(([, value]) => value !== undefined && value !== null && value !== "")
-    .flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: String(value) })]);
-}
-
-async function copy() {
+async function putImage(node, image) {
+  node.alt = image.prompt;
+  node.parentElement.classList.add("loading");
   try {
-    await navigator.clipboard.writeText(current.metadata.prompt);
-    show(byId("viewer-message"), "The prompt is copied.");
+    await put(node, image.id);
   } catch {
-    show(byId("viewer-message"), "The browser did not allow copying; select the text instead.");
+    if (node.dataset.id === image.id) write(byId("viewer-announcer"), "The picture cannot be loaded; what is seen is its thumbnail.");
   }
+  if (node.dataset.id === image.id) node.parentElement.classList.remove("loading");
 }
 
-function reuse(keepSeed) {
-  const { metadata } = current;
-  byId("viewer").close();
-  fillFrom(metadata, { keepSeed });
-  byId("form").requestSubmit();
+function describe() {
+  const { image } = shown;
+  byId("viewer-prompt").textContent = image.prompt;
+  Object.assign(byId("viewer-download"), { href: api.imageAddress(image.id), download: fileName(image) });
+  byId("viewer-favourite").setAttribute("aria-pressed", String(Boolean(image.favourite)));
+  byId("viewer-labels").replaceChildren(...(image.labels ?? []).map(chip));
+  if (!isComparing()) showFacts(image);
 }
 
-async function download(event) {
-  try {
-    await save(event, byId("viewer-download"));
-  } catch (error) {
-    show(byId("viewer-message"), error.message);
-  }
+function chip(label) {
+  const remove = element("button", { type: "button", value: label, className: "chip" }, element("span", { textContent: label, dir: "auto" }), icon("close"));
+  remove.setAttribute("aria-label", `Remove the label ${label}`);
+  return element("li", {}, remove);
 }
 
-async function remove() {
-  const button = byId("viewer-delete");
-  if (button.textContent === "Delete") {
-    button.textContent = "Really delete?";
-    show(byId("viewer-message"), "Deleting cannot be undone. Press again to delete.");
+function change(image) {
+  if (image.id === shown.image?.id) { shown.image = image; describe(); }
+  const known = gallery.image(image.id);
+  if (known) gallery.update({ ...known, favourite: image.favourite, labels: image.labels });
+}
+
+async function lookBeside() {
+  const { id } = shown.image;
+  const beside = await gallery.neighbours(id);
+  if (id !== shown.image?.id) return;
+  shown.beside = beside;
+  // Never `disabled`: a button that has the keyboard would lose it, and with it all keys.
+  const offer = (name, isPossible) => byId(name).setAttribute("aria-disabled", String(!isPossible));
+  offer("viewer-previous", beside.previous);
+  offer("viewer-next", beside.next);
+  offer("viewer-compare", isComparing() || beside.previous || beside.next);
+  for (const other of [beside.next, beside.previous]) if (other) preload(other);
+}
+
+function step(direction) {
+  const id = direction < 0 ? shown.beside.previous : shown.beside.next;
+  if (id) openImage(id);
+}
+
+// Called before a picture is removed: the next one takes its place, if there is any.
+async function leave(id) {
+  const { previous, next } = await gallery.neighbours(id);
+  if (next || previous) openImage(next ?? previous); else close();
+}
+
+function close({ toBar = false } = {}) {
+  shown.isToBar = toBar;
+  if (dialog.open) dialog.close();
+}
+
+function closed() {
+  turn += 1; // what is still on its way is not wanted any more
+  endComparison();
+  leaveAddress();
+  if (!shown.isToBar) gallery.focus(shown.image.id);
+}
+
+function showPanel(isOpen) {
+  dialog.classList.toggle("bare", !isOpen);
+  byId("viewer-info").setAttribute("aria-pressed", String(isOpen));
+}
+
+function togglePanel() {
+  const isOpen = dialog.classList.contains("bare");
+  showPanel(isOpen);
+  memory.write(PANEL, isOpen ? "" : "closed");
+}
+
+function showZoom({ isZoomed, percent }) {
+  write(byId("viewer-fit"), `${percent} %`);
+  const meaning = isZoomed ? "Fit into the window" : "Real size";
+  byId("viewer-fit").setAttribute("aria-label", `${percent} percent: ${meaning}`);
+  byId("viewer-fit").title = meaning;
+}
+
+const isComparing = () => shown.other !== null;
+
+async function toggleComparison() {
+  if (isComparing()) {
+    endComparison();
+    byId("viewer-compare").focus();
     return;
   }
-  try {
-    await api.removeImage(current.id);
-  } catch (error) {
-    show(byId("viewer-message"), error.message);
-    return;
-  }
-  const next = removeTile(current.id);
-  byId("viewer").close();
-  (next ?? byId("search")).focus();
-  announce("The picture is deleted.");
+  const { next, previous } = shown.beside;
+  if (next ?? previous) await compareWith(next ?? previous);
+}
+
+// Opens two pictures on one stage, for example those that were chosen in the gallery.
+export async function comparePictures(left, right) {
+  await openImage(left);
+  if (shown.image?.id === left && dialog.open) await compareWith(right);
+}
+
+async function compareWith(id) {
+  const mine = turn;
+  const other = gallery.image(id) ?? await api.metadata(id);
+  if (mine !== turn || !dialog.open) return;
+  const isBeginning = !isComparing();
+  shown.other = other;
+  dialog.classList.add("comparing");
+  byId("viewer-compare").setAttribute("aria-pressed", "true");
+  putImage(byId("viewer-second"), other);
+  write(byId("viewer-other-name"), `Right: ${other.prompt}`);
+  showDifferences(differences(comparable(shown.image), comparable(other)));
+  if (isBeginning) divider.start();
+  write(byId("viewer-announcer"), `Compared with: ${other.prompt}, seed ${other.seed}`);
+}
+
+// Metadata says more than the gallery does; only what both may hold can differ.
+function comparable({ prompt, negative_prompt, model_id, seed, width, height, settings }) {
+  const { Id, ...facts } = factsOf({ model_id, seed, width, height, settings });
+  return { Words: prompt, ...(negative_prompt && { "Left out": negative_prompt }), ...facts };
+}
+
+async function stepOther(direction) {
+  let id = shown.other.id;
+  do {
+    const { previous, next } = await gallery.neighbours(id);
+    id = direction < 0 ? previous : next;
+  } while (id === shown.image.id); // never with itself
+  if (id) await compareWith(id);
+}
+
+function endComparison() {
+  if (!isComparing()) return;
+  shown.other = null;
+  divider.stop();
+  dialog.classList.remove("comparing");
+  byId("viewer-compare").setAttribute("aria-pressed", "false");
+  byId("viewer-second").removeAttribute("src");
+  showFacts(shown.image);
 }

@@ -1,4 +1,4 @@
-"""The page's icons as PNG, made from its SVG: `python -m tests.browser.icons`; what is in the repository was made so."""
+"""The page's icons as PNG, from its SVG: `python -m tests.browser.icons` makes those that are in the repository."""
 
 from __future__ import annotations
 
