@@ -25,46 +25,61 @@ export function read(text) {
 }
 const written = (body) => JSON.stringify(body).replace(/"seed":"(-?\d+)"/, '"seed":$1');
 
-async function call(path, options = {}) {
+async function sent(path, options) {
   let answer;
   try {
     answer = await send(address(`api${path}`), options);
   } catch {
     throw new ApiError("The server cannot be reached.", 0);
   }
+  if (answer.ok) return answer;
   const body = read(await answer.text().catch(() => ""));
-  if (!answer.ok) throw new ApiError(body.message || `The server answered ${answer.status}.`, answer.status, body);
-  return body;
+  throw new ApiError(body.message || `The server answered ${answer.status}.`, answer.status, body);
 }
 
-const post = (path, body) => call(path, {
-  method: "POST",
-  headers: body === undefined ? {} : { "Content-Type": "application/json" },
+async function call(path, options = {}) {
+  const answer = await sent(path, options);
+  return read(await answer.text().catch(() => ""));
+}
+
+const withBody = (method, body, options = {}) => ({
+  method,
+  ...options,
+  headers: { ...options.headers, ...(body !== undefined && { "Content-Type": "application/json" }) },
   body: body === undefined ? undefined : written(body),
 });
+const post = (path, body, options) => call(path, withBody("POST", body, options));
+const keyed = (press) => ({ headers: { "Idempotency-Key": press } });
 const part = encodeURIComponent;
 
 export const models = () => call("/models");
-export const generate = (request) => post("/generate", request);
+export const me = () => call("/me");
+export const generate = (request, press) => post("/generate", request, keyed(press));
 export const status = (id) => call(`/status/${part(id)}`);
 export const enrich = (prompt, style) => post("/enrich", { prompt, style });
-export const queue = () => call("/queue");
-export const health = async () => (await fetch(address("health/ready"))).json();
-export const metadata = (id) => call(`/image/${part(id)}/metadata`);
-export const removeImage = (id) => call(`/image/${part(id)}`, { method: "DELETE" });
 export const cancel = (id) => post(`/jobs/${part(id)}/cancel`);
-export const retry = (id) => post(`/jobs/${part(id)}/retry`);
-export const activeJobs = (state) => call(`/jobs?status=${state}&limit=100`);
-export const eventsAddress = (id) => address(`api/jobs/${part(id)}/events`);
+export const cancelAll = () => post("/jobs/cancel", { status: "pending" });
+export const retry = (id, press) => post(`/jobs/${part(id)}/retry`, undefined, keyed(press));
+export const move = (id, where) => post(`/jobs/${part(id)}/move`, where);
+export const pause = (isToPause) => post(`/queue/${isToPause ? "pause" : "resume"}`);
+export const endedJobs = () => call("/jobs?status=failed&limit=50");
+
+export const metadata = (id) => call(`/image/${part(id)}/metadata`);
+export const labels = () => call("/labels");
+export const setFavourite = (id, isOne) => call(`/image/${part(id)}/favourite`, { method: isOne ? "PUT" : "DELETE" });
+export const setLabels = (id, names) => call(`/image/${part(id)}/labels`, withBody("PUT", { labels: names }));
+// Sent even while the page is being left.
+export const removeImages = (ids) => post("/images/delete", { ids }, { keepalive: true });
+export const zipOf = async (ids) => (await sent("/images/download", withBody("POST", { ids }))).blob();
+
 export const imageAddress = (id) => address(`api/get_image/${part(id)}`);
 export const thumbnailAddress = (id) => address(`api/image/${part(id)}/thumbnail`);
 // The server knows the path before /api only where the proxy tells it.
 export const previewAddress = (url) => address(url.slice(url.lastIndexOf("/api/") + 1));
 
-export const PAGE = 24; // pictures
-export function gallery({ page, search, model }) {
-  const query = new URLSearchParams({ page, limit: PAGE });
-  if (search) query.set("search", search);
-  if (model) query.set("model", model);
+const PAGE = 50; // pictures
+export function gallery(filters, cursor) {
+  const query = new URLSearchParams({ limit: PAGE, ...filters });
+  if (cursor) query.set("cursor", cursor);
   return call(`/gallery?${query}`);
 }

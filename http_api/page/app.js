@@ -16,56 +16,88 @@
 //   toast.js              toast(text, { label, run, seconds }): a message that goes by itself, with something to do about it
 //   dom.js                byId, element, write, show, announce, icon(name), makeCloseable
 //   offline.js            startOffline(): the service worker
-import { address } from "./api.js";
-import { loadModels, startComposer } from "./composer.js";
+import * as api from "./api.js";
+import { startAttention } from "./attention.js";
+import { bar, startBar, startModels } from "./bar.js";
 import { byId, makeCloseable, memory, show } from "./dom.js";
-import { followFilters, refresh, startGallery } from "./gallery.js";
-import { startJobs, track } from "./jobs.js";
-import { startKey } from "./key.js";
-import { followAddress, openImage, startViewer } from "./viewer.js";
+import { changed, gallery, offerFilterModels, startGallery } from "./gallery.js";
+import { allow, startKey, whenKeyChanges } from "./key.js";
+import { catalog } from "./models.js";
+import { startQueue } from "./queue.js";
+import { onState, running, waiting } from "./state.js";
+import { startStream } from "./stream.js";
+import { openImage, startViewer } from "./viewer.js";
+import { startWorks, works } from "./works.js";
 
 const RETRY = 3000; // ms between attempts to reach the server at the start
+const THEME = "cyberimage.theme";
 
 function startTheme() {
-  byId("theme").addEventListener("click", () => {
-    const isDark = getComputedStyle(document.documentElement).colorScheme === "dark";
-    document.documentElement.dataset.theme = isDark ? "light" : "dark";
-    memory.write("cyberimage.theme", document.documentElement.dataset.theme);
-  });
+  const theme = memory.read(THEME) ?? "";
+  for (const radio of byId("themes").querySelectorAll("input")) radio.checked = radio.value === theme;
+  byId("themes").addEventListener("change", ({ target }) => useTheme(target.value));
+  window.addEventListener("storage", ({ key, newValue }) => { if (key === THEME) useTheme(newValue ?? ""); });
 }
 
-function startHelp() {
+// The system's colours where none are named.
+function useTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme; else delete document.documentElement.dataset.theme;
+  memory.write(THEME, theme);
+}
+
+function startMenu() {
+  byId("menu").addEventListener("click", (event) => { if (event.target.closest("button")) byId("menu").hidePopover(); });
   makeCloseable(byId("help"));
   byId("help-open").addEventListener("click", () => byId("help").showModal());
-  byId("help-curl").textContent = `curl -X POST ${address("api/generate")} \\
+  byId("help-curl").textContent = `curl -X POST ${api.address("api/generate")} \\
   -H "Content-Type: application/json" \\
   -d '{"model_id": "demo", "prompt": "a castle on a hill"}'`;
 }
 
-async function modelsOnceReachable() {
+function startKeys() {
+  document.addEventListener("keydown", (event) => {
+    const isTyping = event.target.closest("input:not([type=checkbox], [type=radio]), textarea, select");
+    if (isTyping || event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
+    const wanted = { "/": "search", n: "prompt" }[event.key];
+    if (!wanted) return;
+    event.preventDefault();
+    byId(wanted).focus();
+  });
+}
+
+async function untilReached(action) {
   for (;;) {
     try {
-      return await loadModels();
+      return await action();
     } catch (error) {
-      show(byId("banner"), error.status ? error.message : `${error.message} This page tries again by itself.`);
+      if (error.status) show(byId("banner"), error.message);
       await new Promise((resume) => { setTimeout(resume, RETRY); });
     }
   }
 }
 
-async function start() {
-  startTheme();
-  startHelp();
-  startKey();
-  startViewer();
-  startComposer((answer) => track(answer.job_id));
-  const catalog = await modelsOnceReachable();
-  show(byId("banner"), "");
-  const gallery = startGallery(openImage, catalog.models);
-  startJobs(refresh);
-  window.addEventListener("popstate", async () => { await followFilters(); await followAddress(); });
-  await gallery;
-  await followAddress();
+async function learnScopes() {
+  const { scopes } = await untilReached(api.me);
+  allow(scopes);
+  changed();
 }
 
-start();
+function startState() {
+  onState((name, problem) => { if (name === "problem") show(byId("banner"), problem); });
+  startStream(() => waiting().length + running().length > 0);
+}
+
+startTheme();
+startMenu();
+startKeys();
+startKey();
+startBar(works);
+startWorks(changed);
+startQueue();
+startAttention();
+startViewer({ gallery, bar });
+startState();
+startGallery(openImage);
+whenKeyChanges(learnScopes);
+learnScopes();
+untilReached(startModels).then(() => { show(byId("banner"), ""); offerFilterModels(Object.keys(catalog.models)); });

@@ -21,11 +21,39 @@ export function announce(text) {
   byId("announcer").textContent = text;
 }
 
+const SHAPES = {
+  close: "m6 6 12 12M18 6 6 18",
+  heart: "M12 20s-7.5-4.6-7.5-10A4.3 4.3 0 0 1 12 7.2 4.3 4.3 0 0 1 19.5 10c0 5.4-7.5 10-7.5 10z",
+  up: "m6 15 6-6 6 6",
+  down: "m6 9 6 6 6-6",
+  grip: "M9 6h.01M15 6h.01M9 12h.01M15 12h.01M9 18h.01M15 18h.01",
+};
+
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", SHAPES[name]);
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(path);
+  return svg;
+}
+
+export function iconButton(name, label, className = "quiet icon-button") {
+  const button = element("button", { type: "button", className, title: label }, icon(name));
+  button.setAttribute("aria-label", label);
+  return button;
+}
+
 export function seconds(value) {
   if (value === null || value === undefined) return "";
   if (value < 90) return `about ${Math.max(1, Math.round(value))} s`;
-  return `about ${Math.round(value / 60)} min`;
+  if (value < 5400) return `about ${Math.round(value / 60)} min`;
+  return `about ${Math.round(value / 3600)} h`;
 }
+
+export const plural = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
 
 // What this browser, or this tab, keeps for us; a browser may forbid it, and the page works without.
 const keeper = (store) => ({
@@ -35,6 +63,15 @@ const keeper = (store) => ({
   write(name, value) {
     try { if (value) store().setItem(name, value); else store().removeItem(name); } catch { /* kept only while this page is open */ }
   },
+  // What was written as JSON; `fallback` where there is nothing, or something else of another kind.
+  readJson(name, fallback) {
+    try {
+      const value = JSON.parse(this.read(name) ?? "null");
+      return value !== null && Array.isArray(value) === Array.isArray(fallback) && typeof value === typeof fallback ? value : fallback;
+    } catch {
+      return fallback;
+    }
+  },
 });
 export const memory = keeper(() => localStorage);
 export const tabMemory = keeper(() => sessionStorage);
@@ -43,4 +80,23 @@ export function makeCloseable(dialog, onClose = () => {}) {
   for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   dialog.addEventListener("close", onClose);
+}
+
+// A button that opens and closes what it controls; Escape closes it, too, and gives the focus back.
+export function makeOpener(button, place, { onOpen = () => {}, close = null } = {}) {
+  const set = (isOpen) => {
+    button.setAttribute("aria-expanded", String(isOpen));
+    if (close) close(isOpen); else place.hidden = !isOpen;
+    if (isOpen) onOpen();
+  };
+  button.addEventListener("click", () => set(button.getAttribute("aria-expanded") !== "true"));
+  for (const node of [button, place]) {
+    node.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || button.getAttribute("aria-expanded") !== "true") return;
+      event.stopPropagation();
+      set(false);
+      button.focus();
+    });
+  }
+  return set;
 }

@@ -10,6 +10,17 @@ let isDeclined = false;
 
 export const hasKey = () => key !== "";
 
+const listeners = [];
+export const whenKeyChanges = (listener) => listeners.push(listener);
+
+// Whether this key may "submit" or "admin"; what it may not do is hidden (`data-needs` in the page, base.css).
+export const may = (scope) => document.documentElement.dataset.may.split(" ").includes(scope);
+
+export function allow(scopes) {
+  document.documentElement.dataset.may = scopes.join(" ");
+  memory.write("cyberimage.may", scopes.join(" "));
+}
+
 export function startKey() {
   makeCloseable(byId("key-dialog"), () => answerQuestion(false));
   byId("key-open").addEventListener("click", () => ask(""));
@@ -34,6 +45,7 @@ function use(entered, isToBeKept) {
   key = entered;
   tabMemory.write(STORED, isToBeKept ? "" : entered);
   memory.write(STORED, isToBeKept ? entered : "");
+  for (const listener of listeners) listener();
 }
 
 // Whether there is a key now, after one (perhaps none) was refused.

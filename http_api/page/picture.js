@@ -50,8 +50,11 @@ async function fetched(address) {
 export async function save(event, link) {
   if (!hasKey() || link.href.startsWith("blob:")) return;
   event.preventDefault();
-  const place = URL.createObjectURL(await fetched(link.href));
-  const download = Object.assign(document.createElement("a"), { href: place, download: link.download });
-  download.click();
+  saveBlob(await fetched(link.href), link.download);
+}
+
+export function saveBlob(blob, name) {
+  const place = URL.createObjectURL(blob);
+  Object.assign(document.createElement("a"), { href: place, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(place), 60_000); // the browser has read it by then
 }

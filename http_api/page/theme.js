@@ -3,3 +3,7 @@ try {
   const theme = localStorage.getItem("cyberimage.theme");
   if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
 } catch { /* storage is forbidden: the system's colours stay */ }
+// What the last key might do, until the server says what this one may: so that nothing moves when the answer comes.
+try {
+  document.documentElement.dataset.may = localStorage.getItem("cyberimage.may") ?? "read submit admin";
+} catch { document.documentElement.dataset.may = "read submit admin"; }
