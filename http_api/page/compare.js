@@ -1,12 +1,12 @@
 // Two pictures on one stage with a divider between them: dragged, or moved by the arrow keys (it is a slider).
-import { element } from "./dom.js";
+import { element, icon } from "./dom.js";
 
 const MIDDLE = 50; // percent of the stage's width
 
 export function makeDivider(stage) {
   const slider = element("input", { type: "range", min: 0, max: 100, step: 1, value: MIDDLE, id: "viewer-divider" });
   slider.setAttribute("aria-label", "Divider: how much of the left picture is seen");
-  const handle = element("div", { className: "divider" }, slider, element("span", { className: "knob" }));
+  const handle = element("div", { className: "divider" }, slider, element("span", { className: "knob" }, icon("divide")));
   handle.dataset.noPan = "";
 
   function move(percent) {

@@ -4,13 +4,13 @@ import { KEYS } from "./keys.js";
 
 export const VIEWER_KEYS = [
   ["← →", "The picture before, after; while it is enlarged, move it"],
-  ["Page ↑ Page ↓", "The picture before, after, always"],
+  ["PgUp PgDn", "The picture before, after; or another one to compare with"],
   ["+ −", "Larger, smaller"],
   ["0", "Fit into the window"],
   ["1", "Real size"],
   ["I", "Show or hide what is known of it"],
   ["C", "Compare with another; then ← → move the divider"],
-  ["V", "Vary: the same words, new seeds"],
+  ["V", "Make variations: the same words, new seeds"],
   ["U", "Use all of it in the bar"],
   ["F", "Favourite"],
   ["L", "Add a label"],

@@ -5,7 +5,7 @@ import { hasKey } from "./key.js";
 import { toast } from "./toast.js";
 import { blobOf } from "./viewer-pictures.js";
 
-const VARIATIONS = 4;
+export const VARIATIONS = 4;
 const LABELS = 16;
 
 // `viewer` offers current(), change(image) and close({ toBar }); what fails is said, and nothing else happens.

@@ -1,5 +1,6 @@
 // The viewer's dialog: over the whole window, a stage for the picture and a panel with what is known of it.
 import { element, iconButton } from "./dom.js";
+import { VARIATIONS } from "./viewer-actions.js";
 
 const SIDE = "quiet icon-button";
 
@@ -89,7 +90,7 @@ function panel() {
     element("h2", { id: "viewer-title", className: "visually-hidden", textContent: "Picture" }),
     element("p", { id: "viewer-prompt", className: "viewer-prompt", dir: "auto" }),
     element("p", { id: "viewer-left-out", className: "hint", dir: "auto", hidden: true }),
-    box("viewer-making", ...needing("submit", action("viewer-vary", "vary", "Vary", "primary"), reuse())),
+    box("viewer-making", ...needing("submit", action("viewer-vary", "vary", `Make ${VARIATIONS} variations`, "primary"), reuse())),
     box("viewer-actions",
       element("a", { id: "viewer-download", className: "secondary button" }),
       action("viewer-copy-picture", "copy", "Copy picture"),
@@ -110,7 +111,6 @@ export function makeDialog() {
   dialog.lastElementChild.setAttribute("role", "status");
   dialog.setAttribute("aria-labelledby", "viewer-title");
   dialog.setAttribute("aria-describedby", "viewer-prompt");
-  dialog.autofocus = true; // itself: its name and the words are read, and all keys work
   dialog.tabIndex = -1;
   document.body.append(dialog);
   return dialog;

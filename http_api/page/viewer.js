@@ -112,7 +112,10 @@ function present(image) {
   putImage(byId("viewer-image"), image);
   zoom.use(image);
   enterAddress(image.id);
-  if (!dialog.open) dialog.showModal();
+  if (!dialog.open) {
+    dialog.showModal();
+    dialog.focus(); // its name and the words are read, and all keys work
+  }
   byId("viewer-panel").scrollTop = 0;
   write(byId("viewer-announcer"), image.prompt);
   lookBeside();
@@ -231,7 +234,7 @@ async function compareWith(id) {
   dialog.classList.add("comparing");
   byId("viewer-compare").setAttribute("aria-pressed", "true");
   putImage(byId("viewer-second"), other);
-  write(byId("viewer-other-name"), `Right: ${other.prompt}`);
+  write(byId("viewer-other-name"), `Right: seed ${other.seed}, ${other.prompt}`);
   showDifferences(differences(comparable(shown.image), comparable(other)));
   if (isBeginning) divider.start();
   write(byId("viewer-announcer"), `Compared with: ${other.prompt}, seed ${other.seed}`);
