@@ -21,9 +21,11 @@ import { startAttention } from "./attention.js";
 import { bar, startBar, startModels } from "./bar.js";
 import { byId, makeCloseable, memory, show } from "./dom.js";
 import { changed, gallery, offerFilterModels, startGallery } from "./gallery.js";
+import { showKeys } from "./keys-help.js";
 import { allow, startKey, whenKeyChanges } from "./key.js";
 import { catalog } from "./models.js";
 import { startQueue } from "./queue.js";
+import { startOffline } from "./offline.js";
 import { onState, running, waiting } from "./state.js";
 import { startStream } from "./stream.js";
 import { openImage, startViewer } from "./viewer.js";
@@ -48,6 +50,7 @@ function useTheme(theme) {
 function startMenu() {
   byId("menu").addEventListener("click", (event) => { if (event.target.closest("button")) byId("menu").hidePopover(); });
   makeCloseable(byId("help"));
+  byId("keys-open").addEventListener("click", showKeys);
   byId("help-open").addEventListener("click", () => byId("help").showModal());
   byId("help-curl").textContent = `curl -X POST ${api.address("api/generate")} \\
   -H "Content-Type: application/json" \\
@@ -95,9 +98,10 @@ startBar(works);
 startWorks(changed);
 startQueue();
 startAttention();
-startViewer({ gallery, bar });
 startState();
 startGallery(openImage);
+startViewer({ gallery, bar });
+startOffline();
 whenKeyChanges(learnScopes);
 learnScopes();
 untilReached(startModels).then(() => { show(byId("banner"), ""); offerFilterModels(Object.keys(catalog.models)); });

@@ -52,8 +52,4 @@ export function startKeysHelp() {
     event.preventDefault();
     showKeys();
   });
-  const opener = byId("keys-open");
-  if (!opener) return;
-  opener.hidden = false;
-  opener.addEventListener("click", showKeys);
 }

@@ -20,8 +20,8 @@ export function startActions({ gallery, bar, viewer }) {
       bar.fill(picture, { parts: part });
     },
     async vary() {
-      await bar.submit(variation(current()));
-      toast(`${VARIATIONS} variations are on their way.`, { label: "Show", run: () => viewer.close() });
+      if (!(await bar.submit(variation(current())))) return viewer.close({ toBar: true }); // which says why
+      return toast(`${VARIATIONS} variations are on their way.`, { label: "Show", run: () => viewer.close() });
     },
     async favourite() {
       const image = current();

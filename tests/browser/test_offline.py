@@ -60,7 +60,9 @@ def test_what_was_loaded_before_is_seen_offline(page: Any, site: Site) -> None:
     page.wait_for_selector("text=Offline: what was loaded before is shown.")
     page.click("[aria-label='Open: a red house']")
     page.wait_for_selector("#viewer-facts >> text=77")
-    wait_until(lambda: page.evaluate("document.querySelector('#viewer-image').naturalWidth") == 128, about="the picture")
+    wait_until(
+        lambda: page.evaluate("document.querySelector('#viewer-image').naturalWidth") == 128, about="the picture"
+    )
     site.api.start()
     page.wait_for_selector(".offline", state="detached")
 
@@ -122,7 +124,9 @@ def test_an_upgrade_is_seen_at_once_and_offline_too(browser: Any, tmp_path: Path
         page.goto(address)
         wait_until(lambda: page.evaluate("navigator.serviceWorker.controller !== null"), about="the service worker")
         [first] = shells()
-        index.write_text(index.read_text(encoding="utf-8").replace("<title>CyberImage", "<title>Upgraded"), encoding="utf-8")
+        index.write_text(
+            index.read_text(encoding="utf-8").replace("<title>CyberImage", "<title>Upgraded"), encoding="utf-8"
+        )
         page.reload()
         assert "Upgraded" in page.title()
         wait_until(lambda: shells() and first not in shells(), about="the new version alone")
