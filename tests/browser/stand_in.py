@@ -60,7 +60,8 @@ class StandIn:
         """Commit all images of a claimed job and complete it."""
         for number in range(1, held.job.effective_settings.num_images + 1):
             png = _picture(held.job, number)
-            about = sidecar_of(held.job, number, png, width=128, height=128, generation_time=time.time())
+            width, height = _size(held.job)
+            about = sidecar_of(held.job, number, png, width=width, height=height, generation_time=time.time())
             self.store.commit(png, about)
         held.complete()
 
@@ -72,16 +73,25 @@ class StandIn:
         return len(ids)
 
 
+def _size(job: Job) -> tuple[int, int]:
+    """Half the sides that were asked for: quick to encode, in the right proportions."""
+    settings = job.effective_settings
+    return settings.width // 2, settings.height // 2
+
+
 def _picture(job: Job, number: int) -> bytes:
     """A small landscape whose colours follow from the seed."""
+    width, height = _size(job)
     hue = (job.effective_settings.seed * 0.618 + number * 0.1) % 1
     sky, ground = (
         tuple(int(255 * part) for part in colorsys.hsv_to_rgb(*hsv)) for hsv in ((hue, 0.4, 0.95), (hue, 0.7, 0.4))
     )
-    image = Image.new("RGB", (128, 128), sky)
+    image = Image.new("RGB", (width, height), sky)
     drawing = ImageDraw.Draw(image)
-    drawing.ellipse((80, 20, 108, 48), fill=(255, 236, 170))
-    drawing.polygon([(0, 128), (0, 90), (40, 60), (75, 92), (100, 76), (128, 96), (128, 128)], fill=ground)
+    side = min(width, height)
+    drawing.ellipse((0.6 * width, 0.15 * height, 0.6 * width + side / 5, 0.15 * height + side / 5), fill=(255, 236, 170))
+    ridge = ((0, 0.7), (0.3, 0.47), (0.6, 0.72), (0.8, 0.6), (1, 0.75))
+    drawing.polygon([(0, height), *((x * width, y * height) for x, y in ridge), (width, height)], fill=ground)
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()
