@@ -16,6 +16,7 @@ let carried = {}; // settings of a picture that have no field here, but are need
 let last = { text: "", time: 0 };
 let save = () => {};
 let openDrawer = () => {};
+let openOptions = () => {};
 let isKnown = null; // resolves once the models are known
 
 export const bar = { fill, submit };
@@ -25,7 +26,7 @@ export function startBar(theWorks) {
   makeFields();
   openDrawer = makeOpener(byId("drawer-open"), byId("drawer"));
   byId("drawer-close").addEventListener("click", () => { openDrawer(false); byId("drawer-open").focus(); });
-  makeOpener(byId("options-open"), byId("options"), { close: (isOpen) => byId("form").classList.toggle("is-open", isOpen) });
+  openOptions = makeOpener(byId("options-open"), byId("options"), { close: (isOpen) => byId("form").classList.toggle("is-open", isOpen) });
   save = keepDraft(draft, applyDraft);
   startShapes(changed);
   startPrompts(setPrompt);
@@ -174,7 +175,8 @@ function showError(error) {
 // Shows what is wrong under its field, and takes the keyboard there.
 function place(found) {
   const control = controlOf(found.name);
-  if (control && byId("drawer").contains(control)) openDrawer(true);
+  if (control?.closest(".drawer, .options")) openOptions(true);
+  if (control?.closest(".drawer")) openDrawer(true);
   const marked = placeProblem(found, (values) => {
     for (const [name, value] of Object.entries(values)) byId(name).value = value;
     changed();

@@ -85,7 +85,7 @@ const kinds = {
       const isRunning = group.status?.status === "processing";
       const isNow = isRunning && (progress.image_number || 1) === number;
       write(its.text, wordsFor(entry, isRunning, isNow));
-      write(its.words, promptOf(entry));
+      write(its.words, isNow || number === firstOf(entry) ? promptOf(entry) : "");
       its.bar.hidden = !isNow;
       its.bar.value = isNow && progress.total_steps ? progress.step / progress.total_steps : 0;
       tile.classList.toggle("running", isNow);
@@ -112,10 +112,16 @@ const kinds = {
   },
 };
 
-function wordsFor({ group }, isRunning, isNow) {
+// The tile that says for all of its job what is going on.
+function firstOf({ group }) {
+  return group.status?.progress?.image_number || 1;
+}
+
+function wordsFor({ group, number }, isRunning, isNow) {
+  if (!isRunning && number > 1) return "";
   if (group.request && !group.status) return group.note || "Waiting";
   if (!isRunning) return group.status?.attempts ? group.status.message : "Waiting";
-  if (!isNow) return "Soon";
+  if (!isNow) return "";
   const { progress, message, eta_seconds: eta } = group.status;
   if (!progress.generating) return message;
   const hasRunner = state.runner?.state !== "none";
