@@ -5,7 +5,7 @@ import { element } from "./dom.js";
 import { send } from "./key.js";
 
 const AGAIN = 5000; // ms between attempts to reach the server
-const AT_FIRST = 200; // addresses that are kept on the first visit
+const AT_FIRST = 200; // addresses that are asked for once more
 const TO_KEEP = /\/api\/(gallery|models|me|labels|get_image\/|image\/)/;
 let notice = null;
 
@@ -23,16 +23,20 @@ export async function startOffline() {
   if (isFirst) navigator.serviceWorker.addEventListener("controllerchange", keepWhatIsShown, { once: true });
 }
 
-// On the first visit all was loaded before anybody could keep it; most comes from the browser's own cache now.
-async function keepWhatIsShown() {
-  const loaded = new Set(performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => TO_KEEP.test(name)));
-  for (const name of [...loaded].slice(-AT_FIRST)) {
-    try {
-      await (await send(name)).blob();
-    } catch {
-      return; // offline already: what is kept by now is kept
+// On the first visit much is loaded, or on its way, before anybody can keep it: it is asked for once more, most of it from
+// the browser's own cache.
+function keepWhatIsShown() {
+  const seen = new Set();
+  let asking = Promise.resolve();
+  const observer = new PerformanceObserver((list) => {
+    for (const { name, workerStart } of list.getEntries()) {
+      if (workerStart || seen.has(name) || !TO_KEEP.test(name)) continue;
+      seen.add(name);
+      asking = asking.then(() => send(name)).then((answer) => answer.blob()).catch(() => observer.disconnect()); // offline already
     }
-  }
+    if (seen.size > AT_FIRST) observer.disconnect();
+  });
+  observer.observe({ type: "resource", buffered: true });
 }
 
 function say() {
