@@ -54,6 +54,7 @@ def test_what_was_loaded_before_is_seen_offline(page: Any, site: Site) -> None:
     page.click("[aria-label='Open: a red house']")
     wait_until_kept(page, "pictures", 1)
     page.keyboard.press("Escape")
+    wait_until(lambda: page.evaluate("location.search") == "", about="the address without the picture")
     site.api.kill_all()
     page.reload()
     wait_for_pictures(page, 2)
