@@ -49,7 +49,7 @@ export function startActions({ gallery, bar, viewer }) {
   };
 
   byId("viewer-use").addEventListener("click", ({ target }) => { if (target.value) actions.use(target.value); });
-  on("viewer-vary", actions.vary);
+  on("viewer-vary", ({ detail }) => (detail > 1 ? undefined : actions.vary())); // a double click makes one job
   on("viewer-favourite", actions.favourite);
   on("viewer-delete", actions.remove);
   on("viewer-download", (event) => download(event, current()));

@@ -89,7 +89,9 @@ def _picture(job: Job, number: int) -> bytes:
     image = Image.new("RGB", (width, height), sky)
     drawing = ImageDraw.Draw(image)
     side = min(width, height)
-    drawing.ellipse((0.6 * width, 0.15 * height, 0.6 * width + side / 5, 0.15 * height + side / 5), fill=(255, 236, 170))
+    drawing.ellipse(
+        (0.6 * width, 0.15 * height, 0.6 * width + side / 5, 0.15 * height + side / 5), fill=(255, 236, 170)
+    )
     ridge = ((0, 0.7), (0.3, 0.47), (0.6, 0.72), (0.8, 0.6), (1, 0.75))
     drawing.polygon([(0, height), *((x * width, y * height) for x, y in ridge), (width, height)], fill=ground)
     stream = io.BytesIO()

@@ -1,0 +1,304 @@
+"""One picture over the whole window: looked at, compared, used again, kept or deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from http_api.access import digest_of
+from jobs.schema import State
+from tests.browser.conftest import Site
+from tests.programs import wait_until
+
+pytestmark = pytest.mark.browser
+
+SHOWN = "document.querySelector('#viewer').open && document.querySelector('#viewer-prompt').textContent"
+#: Where a point of the picture (as shares of its sides) is on the screen.
+POINT = """([x, y]) => { const box = document.querySelector('#viewer-image').getBoundingClientRect();
+    return [box.left + x * box.width, box.top + y * box.height]; }"""
+
+
+def open_picture(page: Any, site: Site, prompt: str) -> None:
+    """Load the page and open the picture of a prompt."""
+    page.goto(site.api.base)
+    page.click(f"[aria-label='Open: {prompt}']")
+    wait_for(page, prompt)
+
+
+def wait_for(page: Any, prompt: str) -> None:
+    """Wait until the viewer shows the picture of a prompt, wholly."""
+    wait_until(lambda: page.evaluate(SHOWN) == prompt, about=f"the picture of {prompt}")
+    wait_until(lambda: page.evaluate("!document.querySelector('.layer.loading')"), about="the whole picture")
+
+
+def wait_until_closed(page: Any) -> None:
+    """Wait until the viewer is closed, and the address says so."""
+    page.wait_for_selector("#viewer:not([open])", state="attached")
+    wait_until(lambda: page.evaluate("location.search") == "", about="the address without the picture")
+
+
+def value_of(page: Any, name: str) -> float:
+    """A variable of the stage's style."""
+    return float(page.evaluate(f"parseFloat(document.querySelector('#viewer-stage').style.getPropertyValue('{name}'))"))
+
+
+def focused(page: Any) -> str:
+    """The accessible name of what has the keyboard."""
+    return str(page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.id"))
+
+
+def test_the_keyboard_alone_goes_through_the_viewer(page: Any, site: Site) -> None:
+    site.draw("the first", "the second", "the third")
+    page.goto(site.api.base)
+    page.focus("[aria-label='Open: the third']")
+    press = page.keyboard.press
+    press("Enter")
+    wait_for(page, "the third")  # the newest is the first of the gallery
+    press("ArrowRight")
+    wait_for(page, "the second")
+    press("+")
+    assert value_of(page, "--zoom") > 1
+    press("+")
+    press("ArrowRight")  # moves what is enlarged
+    assert value_of(page, "--pan-x") < 0
+    assert page.evaluate(SHOWN) == "the second"
+    press("Escape")
+    assert value_of(page, "--zoom") == 1
+    press("i")
+    assert not page.is_visible("#viewer-panel")
+    press("i")
+    press("c")
+    page.wait_for_selector(".comparing #viewer-divider")
+    wait_until(lambda: "the first" in page.inner_text("#viewer-other-name"), about="the other picture")
+    press("ArrowRight")
+    assert (focused(page).split(":")[0], value_of(page, "--divide")) == ("Divider", 55)
+    press("PageUp")
+    wait_until(lambda: "the third" in page.inner_text("#viewer-other-name"), about="another one, never itself")
+    press("?")
+    page.wait_for_selector("#keys[open] >> text=Real size")
+    press("Escape")
+    page.wait_for_selector("#keys:not([open])", state="attached")
+    press("Escape")
+    assert page.evaluate(SHOWN) == "the second"  # only the comparison ended
+    for _ in range(40):
+        press("Tab")
+        assert page.evaluate(
+            "document.querySelector('#viewer').contains(document.activeElement) || !document.hasFocus()"
+            " || document.activeElement === document.body"
+        )
+    press("Escape")
+    wait_until_closed(page)
+    assert focused(page) == "Open: the second"
+
+
+def test_zoom_pan_and_swipe(page: Any, site: Site) -> None:
+    site.draw("the first", "the second")
+    open_picture(page, site, "the second")
+    page.keyboard.press("i")
+    at = page.evaluate(POINT, [0.25, 0.75])
+    page.mouse.move(*at)
+    page.mouse.wheel(0, -400)
+    wait_until(lambda: value_of(page, "--zoom") > 1.5, about="the larger picture")
+    assert page.evaluate(POINT, [0.25, 0.75]) == pytest.approx(at, abs=1)  # what is under the pointer stays there
+    page.mouse.down()
+    page.mouse.move(at[0] + 5000, at[1])
+    page.mouse.up()
+    assert page.evaluate(POINT, [0, 0])[0] == pytest.approx(0, abs=1)  # no farther than its edge
+    page.mouse.dblclick(*at)
+    wait_until(lambda: value_of(page, "--zoom") == 1, about="the picture that fits")
+    touch = page.context.new_cdp_session(page)
+
+    def move(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    move("Start", (600, 450), (700, 450))
+    move("Move", (550, 450), (750, 450))
+    move("Move", (500, 450), (800, 450))
+    move("End")
+    wait_until(lambda: value_of(page, "--zoom") == pytest.approx(3, rel=0.1), about="three times the distance")
+    page.keyboard.press("0")
+    move("Start", (800, 450))
+    move("Move", (700, 455))
+    move("Move", (500, 460))
+    move("End")
+    wait_for(page, "the first")
+
+
+def test_any_zoom_keeps_its_place_and_leaves_no_gap(page: Any, site: Site) -> None:
+    page.goto(site.api.base)
+    problems = page.evaluate("""async () => {
+        const { fitOf, panned, zoomed, FIT } = await import("./static/zoom.js");
+        const random = (low, high) => low + Math.random() * (high - low);
+        const found = [];
+        for (let round = 0; round < 2000; round += 1) {
+            const stage = { width: random(200, 2000), height: random(200, 2000), x: random(0, 64), y: random(0, 64) };
+            const picture = { width: random(64, 4096), height: random(64, 4096) };
+            const fit = fitOf(stage, picture);
+            let view = FIT;
+            for (let step = 0; step < 5; step += 1) {
+                const at = { x: random(-1, 1) * stage.width / 2, y: random(-1, 1) * stage.height / 2 };
+                const next = Math.random() < 0.5 ? zoomed(view, random(0.3, 4), at, stage, picture)
+                    : panned(view, random(-900, 900), random(-900, 900), stage, picture);
+                for (const [side, place] of [["width", "x"], ["height", "y"]]) {
+                    const size = picture[side] * fit * next.zoom;
+                    const gap = Math.max(0, Math.abs(next[place]) - Math.abs(size - stage[side]) / 2);
+                    if (gap > 0.01 || (size <= stage[side] && Math.abs(next[place]) > 0.01)) found.push([stage, picture, view, next]);
+                    const isFree = next.zoom !== view.zoom && Math.abs(next[place]) < (size - stage[side]) / 2 - 0.01;
+                    const point = (of) => (at[place] - of[place]) / of.zoom;
+                    if (isFree && Math.abs(point(next) - point(view)) > 0.01) found.push([stage, picture, view, next]);
+                }
+                view = next;
+            }
+        }
+        return found.slice(0, 3);
+    }""")
+    assert problems == []
+
+
+def test_a_picture_is_used_again_and_nothing_is_sent(page: Any, site: Site) -> None:
+    site.submit("a lighthouse", seed=77, width=256, height=128)
+    site.worker.draw_pending()
+    open_picture(page, site, "a lighthouse")
+    page.keyboard.press("Escape")
+    wait_until_closed(page)
+    wait_until(lambda: page.input_value("#model"), about="the models")
+    page.fill("#prompt", "half a th")
+    for part, field, expected in (
+        ("seed", "#seed", "77"),
+        ("size", "#height", "128"),
+        ("prompt", "#prompt", "a lighthouse"),
+    ):
+        page.click("[aria-label='Open: a lighthouse']")
+        page.click(f"#viewer-use [value={part}]")
+        wait_until_closed(page)
+        assert page.input_value(field) == expected
+        assert page.input_value("#prompt") == ("a lighthouse" if part == "prompt" else "half a th")
+    page.click(".toast:last-child >> text=Undo")
+    assert page.input_value("#prompt") == "half a th"
+    assert list(site.worker.spool.ids(State.PENDING)) == []
+    page.click("[aria-label='Open: a lighthouse']")
+    wait_for(page, "a lighthouse")
+    page.dblclick("#viewer-vary")
+    page.wait_for_selector("text=4 variations are on their way.")
+    [made] = site.worker.spool.ids(State.PENDING)
+    job = site.worker.spool.find(made)[1]
+    assert (job.prompt, job.effective_settings.num_images, job.effective_settings.width) == ("a lighthouse", 4, 256)
+    assert job.effective_settings.seed != 77
+    assert page.input_value("#prompt") == "half a th"
+
+
+def test_the_address_of_a_picture(page: Any, site: Site) -> None:
+    site.draw("the first", "the second")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_picture(page, site, "the second")
+    page.keyboard.press("ArrowRight")
+    wait_for(page, "the first")
+    page.click("#viewer-copy-link")
+    page.wait_for_selector("text=The link is copied.")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link == page.evaluate("location.href")
+    page.click("#viewer-copy-picture")
+    page.wait_for_selector("text=The picture is copied.")
+    assert page.evaluate("navigator.clipboard.read().then(([item]) => item.types)") == ["image/png"]
+    page.reload()
+    wait_for(page, "the first")
+    page.go_back()
+    wait_until_closed(page)  # one step, however many pictures were looked at
+    page.go_forward()
+    wait_for(page, "the first")
+    page.keyboard.press("Escape")
+    wait_until_closed(page)
+    page.goto(link.replace("image=img", "image=nix"))
+    page.wait_for_selector("text=This picture is gone, or never was.")
+
+
+def test_favourite_labels_and_delete_with_undo(page: Any, site: Site) -> None:
+    site.draw("the first", "the second")
+    open_picture(page, site, "the second")
+    image = page.evaluate("new URLSearchParams(location.search).get('image')")
+
+    def known() -> Any:
+        return site.api.get(f"/image/{image}/metadata").json()
+
+    page.keyboard.press("f")
+    wait_until(lambda: known()["favourite"], about="the favourite")
+    page.keyboard.press("l")
+    page.keyboard.type("sea")
+    page.keyboard.press("Enter")
+    wait_until(lambda: known()["labels"] == ["sea"], about="the label")
+    page.click("[aria-label='Remove the label sea']")
+    wait_until(lambda: known()["labels"] == [], about="no label")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Delete")
+    wait_for(page, "the first")  # takes its place
+    page.click(".toast >> text=Undo")
+    page.keyboard.press("ArrowLeft")
+    wait_for(page, "the second")
+    page.keyboard.press("Delete")
+    wait_for(page, "the first")
+    page.keyboard.press("Delete")
+    wait_until_closed(page)
+    page.goto("about:blank")  # who leaves does not wait for the end of the undo
+    wait_until(lambda: site.api.get("/gallery").json()["total"] == 0, about="both deleted")
+
+
+@pytest.fixture
+def environment(tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    if "key_may" not in request.node.name:
+        return {}
+    path = tmp_path / "keys"
+    lines = (
+        f"{name} {scopes} {digest_of(f'{name}-key')}\n"
+        for name, scopes in (("root", "admin"), ("maker", "read,submit"))
+    )
+    path.write_text("".join(lines), encoding="utf-8")
+    return {"CYBERIMAGE_API_KEYS": str(path)}
+
+
+def test_what_a_key_may_not_do_is_not_offered(page: Any, site: Site) -> None:
+    site.api.client.headers["Authorization"] = "Bearer root-key"
+    site.draw("a red house")
+    page.goto(site.api.base)
+    page.fill("#key-input", "maker-key")
+    page.click("#key-form button[type=submit]")
+    page.click("[aria-label='Open: a red house']")
+    wait_for(page, "a red house")
+    wait_until(lambda: not page.is_visible("#viewer-delete"), about="no Delete")
+    page.keyboard.press("Delete")
+    assert page.is_visible("#viewer-vary")
+    assert page.evaluate(SHOWN) == "a red house"
+
+
+def test_content_credentials_are_shown_where_there_are_some(page: Any, site: Site) -> None:
+    site.draw("a red house")
+    open_picture(page, site, "a red house")
+    assert not page.is_visible("#viewer-credentials-section")
+
+    def with_credentials(route: Any) -> None:
+        answer = route.fetch()
+        signed = {"signed_by": "Our studio", "is_trusted": False, "actions": ["created", "resized"]}
+        route.fulfill(response=answer, json={**answer.json(), "credentials": signed})
+
+    page.route("**/metadata", with_credentials)
+    page.reload()
+    page.wait_for_selector("#viewer-credentials-section")
+    assert page.inner_text("#viewer-credentials").split("\n") == [
+        "Signed by", "Our studio", "Is trusted", "no", "Actions", "created, resized",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_viewer(page: Any, site: Site, scheme: str) -> None:
+    axe = pytest.importorskip("axe_core_python.sync_playwright", reason="axe-core is not installed")
+    site.draw("the first", "the second")
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    open_picture(page, site, "the second")
+    assert axe.Axe().run(page)["violations"] == []
+    page.keyboard.press("c")
+    page.wait_for_selector(".comparing #viewer-divider")
+    page.keyboard.press("?")
+    page.wait_for_selector("#keys[open]")
+    assert axe.Axe().run(page)["violations"] == []
