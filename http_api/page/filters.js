@@ -76,7 +76,7 @@ export async function offerLabels() {
   }
   const chosen = filters().label ?? "";
   byId("label-filter").replaceChildren(element("option", { value: "", textContent: "All labels" }),
-    ...found.map(({ label, count }) => element("option", { value: label, textContent: `${label} (${count})` })));
+    ...found.map(({ label, images }) => element("option", { value: label, textContent: `${label} (${images})` })));
   byId("label-filter").hidden = !found.length && !chosen;
   choose(byId("label-filter"), chosen);
 }

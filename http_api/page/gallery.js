@@ -42,7 +42,7 @@ export function startGallery(openImage) {
   onState((name, data) => {
     if (name === "image") take(data);
     if (name === "image_removed" && pictures.removeImage(data.id)) { chosen.delete(data.id); count(-1); changed(); }
-    if (name === "problem" && !data) refresh();
+    if (name === "stream") refresh();
   });
   byId("more").addEventListener("click", load);
   handle();

@@ -73,7 +73,8 @@ export async function send(address, options = {}) {
   for (;;) {
     const sent = key;
     const headers = { ...options.headers, ...(sent && { Authorization: `Bearer ${sent}` }) };
-    const answer = await fetch(address, { ...options, headers });
+    const isKept = !sent || Boolean(memory.read(STORED)); // what a tab alone may see stays in no cache
+    const answer = await fetch(address, { ...(!isKept && { cache: "no-store" }), ...options, headers });
     if (answer.status !== 401 || isDeclined) return answer;
     if (key === sent && !(await ask(sent))) return answer;
   }

@@ -192,8 +192,13 @@ async function cancelAll() {
   const button = byId("cancel-all");
   button.disabled = true;
   try {
-    const { cancelled } = await api.cancelAll();
-    toast(`${plural(cancelled, "job")} cancelled.`, { label: "See them", run: () => byId("ended-open").click(), seconds: 8 });
+    let number = 0;
+    for (let left = 1; left > 0;) {
+      const answer = await api.cancelAll();
+      number += answer.cancelled;
+      left = answer.cancelled ? answer.left : 0;
+    }
+    toast(`${plural(number, "job")} cancelled.`, { label: "See them", run: () => byId("ended-open").click(), seconds: 8 });
   } catch (error) {
     toast(error.message, { seconds: 8 });
   } finally {

@@ -10,7 +10,7 @@ export const state = {
 
 const listeners = new Set();
 
-// `listener(name, data)` is called after each event; "problem" when the stream broke or came back.
+// `listener(name, data)` is called after each event; "problem" when the stream broke or came back, "stream" when one begins.
 export function onState(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -40,6 +40,9 @@ export function take(name, data) {
   events[name](data);
   tell(name, data);
 }
+
+// A new stream told the whole state; whatever happens from now on is told.
+export const beginStream = () => tell("stream", null);
 
 export function setProblem(problem) {
   if (state.problem === problem) return;

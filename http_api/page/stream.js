@@ -2,7 +2,7 @@
 // server sends the whole present state, so that whatever was missed while the stream was cut is made good by coming back.
 import { address, read } from "./api.js";
 import { send, whenKeyChanges } from "./key.js";
-import { setProblem, take } from "./state.js";
+import { beginStream, setProblem, take } from "./state.js";
 
 const SILENCE = 40_000; // ms; the server says something every 15 seconds
 const PAUSES = [300, 1000, 2000, 4000]; // ms before the next attempts
@@ -56,9 +56,12 @@ async function follow() {
   try {
     const answer = await send(address("api/events"), { headers: { Accept: "text/event-stream" }, signal: reading.signal });
     if (!answer.ok) return read(await answer.text()).message || `The server answered ${answer.status}.`;
+    let isNew = true;
     for await (const { name, data } of events(answer.body)) {
       attempts = 0;
       setProblem("");
+      if (name && isNew) beginStream();
+      isNew = !name && isNew;
       if (name) take(name, read(data));
     }
   } catch { /* the server is away, or this tab is: the next attempt tells */ }

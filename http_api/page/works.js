@@ -41,12 +41,11 @@ async function settle(group, send) {
     changed();
     throw error;
   }
-  pictures.own(answer.job_id);
   if (group.isCancelled) {
-    await api.cancel(answer.job_id);
-    pictures.disown(answer.job_id);
+    if (answer.job_id) await api.cancel(answer.job_id);
     return null;
   }
+  pictures.own(answer.job_id);
   const other = pictures.find(answer.job_id); // made by the stream, which was quicker
   if (other) pictures.drop(other);
   for (const image of other?.images.values() ?? []) pictures.putImage(group, image);
@@ -68,7 +67,7 @@ async function sendUntilHeard(group, send, press) {
       group.note = "Not sent yet: the server cannot be reached";
       changed();
       await new Promise((resume) => { setTimeout(resume, PAUSES[Math.min(attempt, PAUSES.length - 1)]); });
-      if (group.isCancelled) throw error;
+      if (group.isCancelled) return { job_id: "" };
     }
   }
 }

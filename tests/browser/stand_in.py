@@ -15,7 +15,7 @@ from core.locks import ExclusiveLock
 from jobs import runner_status
 from jobs.claims import Claim, claim
 from jobs.ids import timestamp
-from jobs.runner_status import RunnerState, RunnerStatus
+from jobs.runner_status import RunnerState, RunnerStatus, WorkerStatus
 from jobs.schema import Job, Phase, Progress, State
 from jobs.spool import Spool
 from outputs.store import ImageStore
@@ -29,18 +29,30 @@ class StandIn:
     def __init__(self, data: Path) -> None:
         self.spool = Spool(Layout(data), observer=job_index(data))
         self.store = ImageStore(self.spool.layout, image_index(data))
+        self._lock: ExclusiveLock | None = None
+        self._held: list[Claim] = []
 
-    def appear(self) -> None:
-        """Be taken for a living runner that is busy, for as long as this process lives."""
-        self._lock = ExclusiveLock(self.spool.layout.runner_lock("cpu"))
-        assert self._lock.acquire()
-        status = RunnerStatus(pid=os.getpid(), state=RunnerState.BUSY, started_at=timestamp(), updated_at=timestamp())
+    def appear(self, state: RunnerState = RunnerState.IDLE) -> None:
+        """Be taken for a living runner with one worker in this state, until it vanishes."""
+        if self._lock is None:
+            self._lock = ExclusiveLock(self.spool.layout.runner_lock("cpu"))
+            assert self._lock.acquire()
+        now = timestamp()
+        workers = [WorkerStatus(slot="cpu", state=state)]
+        status = RunnerStatus(pid=os.getpid(), state=state, workers=workers, started_at=now, updated_at=now)
         runner_status.write(self.spool.layout, status, "cpu")
+
+    def vanish(self) -> None:
+        """Be gone, as a runner that was killed."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def begin(self, job_id: str, step: int = 5) -> Claim:
         """Claim a job and report a step of its first image."""
         held = claim(self.spool, job_id)
         assert held is not None
+        self._held.append(held)
         self.report(held, step)
         return held
 
@@ -56,14 +68,26 @@ class StandIn:
             picture.filter(ImageFilter.GaussianBlur(6)).save(stream, "WEBP")
         held.show(stream.getvalue())
 
+    def commit(self, held: Claim, number: int) -> None:
+        """Commit one image of a claimed job."""
+        png = _picture(held.job, number)
+        width, height = _size(held.job)
+        about = sidecar_of(held.job, number, png, width=width, height=height, generation_time=time.time())
+        self.store.commit(png, about)
+
     def finish(self, held: Claim) -> None:
         """Commit all images of a claimed job and complete it."""
         for number in range(1, held.job.effective_settings.num_images + 1):
-            png = _picture(held.job, number)
-            width, height = _size(held.job)
-            about = sidecar_of(held.job, number, png, width=width, height=height, generation_time=time.time())
-            self.store.commit(png, about)
+            self.commit(held, number)
         held.complete()
+
+    def let_go(self) -> None:
+        """Cancel the claimed jobs that have not ended."""
+        for held in self._held:
+            found = self.spool.find(held.job.id)
+            if found and found[0] is State.PROCESSING:
+                held.cancel()
+        self._held.clear()
 
     def draw_pending(self) -> int:
         """Begin and finish every pending job; returns how many."""
