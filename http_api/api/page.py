@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +37,8 @@ _TYPES: Final = {
     ".woff2": "font/woff2",
     ".webmanifest": "application/manifest+json",
 }
+#: How the types end that get smaller by compression; the others are compressed by themselves.
+_TEXT: Final = ("charset=utf-8", "+xml", "+json")
 #: What a browser keeps to show the page offline.
 _OF_THE_SHELL: Final = (".html", ".js", ".css", ".svg", ".webp", ".webmanifest")
 
@@ -106,7 +110,27 @@ def _send(req: Request, resp: Response, content: bytes, content_type: str) -> No
     resp.set_header("Referrer-Policy", "no-referrer")
     resp.set_header("Cache-Control", "no-cache")
     etag = _hash(content)
+    if content_type.endswith(_TEXT):
+        resp.set_header("Vary", "Accept-Encoding")
+        if _takes_gzip(req.get_header("Accept-Encoding") or ""):
+            resp.set_header("Content-Encoding", "gzip")
+            content, etag = _compressed(content), f"{etag}-gzip"
     file_answer.send(req, resp, io.BytesIO(content), size=len(content), etag=etag, content_type=content_type)
+
+
+@lru_cache(maxsize=256)
+def _compressed(content: bytes) -> bytes:
+    return gzip.compress(content, compresslevel=9, mtime=0)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Whether an Accept-Encoding (RFC 9110) names gzip, or everything, and not with a weight of 0."""
+    weights = {}
+    for part in accepted.lower().split(","):
+        coding, _, weight = part.partition(";")
+        weights[coding.strip()] = weight.replace(" ", "")
+    weight = weights.get("gzip", weights.get("*", "q=0"))
+    return not re.fullmatch(r"q=0(\.0*)?", weight, re.ASCII)
 
 
 def _refuse_folder(req: Request) -> None:

@@ -15,20 +15,18 @@
 //   key.js                send(address, options): every request;  may(scope): whether this key may "submit", "admin"
 //   toast.js              toast(text, { label, run, seconds }): a message that goes by itself, with something to do about it
 //   dom.js                byId, element, write, show, announce, icon(name), makeCloseable
-//   offline.js            startOffline(): the service worker
+//   offline.js            startOffline(): the service worker;  later.js loads it and the viewer once the page stands
 import * as api from "./api.js";
 import { startAttention } from "./attention.js";
 import { bar, startBar, startModels } from "./bar.js";
 import { byId, makeCloseable, memory, show } from "./dom.js";
 import { changed, gallery, offerFilterModels, startGallery } from "./gallery.js";
-import { showKeys } from "./keys-help.js";
 import { allow, startKey, whenKeyChanges } from "./key.js";
+import { openImage, showKeys, startLater } from "./later.js";
 import { catalog } from "./models.js";
 import { startQueue } from "./queue.js";
-import { startOffline } from "./offline.js";
 import { onState, running, waiting } from "./state.js";
 import { startStream } from "./stream.js";
-import { openImage, startViewer } from "./viewer.js";
 import { startWorks, works } from "./works.js";
 
 const RETRY = 3000; // ms between attempts to reach the server at the start
@@ -100,8 +98,7 @@ startQueue();
 startAttention();
 startState();
 startGallery(openImage);
-startViewer({ gallery, bar });
-startOffline();
+startLater({ gallery, bar });
 whenKeyChanges(learnScopes);
 learnScopes();
 untilReached(startModels).then(() => { show(byId("banner"), ""); offerFilterModels(Object.keys(catalog.models)); });

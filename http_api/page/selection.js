@@ -2,6 +2,7 @@
 import * as api from "./api.js";
 import { byId, element, makeCloseable, plural, show, write } from "./dom.js";
 import { offerLabels } from "./filters.js";
+import { comparePictures } from "./later.js";
 import { saveBlob } from "./picture.js";
 import { findImage } from "./pictures.js";
 import { toast } from "./toast.js";
@@ -22,6 +23,7 @@ export function startSelection(theGallery, onChange) {
   byId("selection-clear").addEventListener("click", () => { clearChosen(); byId("search").focus(); });
   byId("selection-delete").addEventListener("click", () => { gallery.remove([...chosen]); showSelection(); });
   byId("selection-zip").addEventListener("click", download);
+  byId("selection-compare").addEventListener("click", () => comparePictures(...chosen));
   byId("selection-favourite").addEventListener("click", favour);
   byId("selection-label").addEventListener("click", askLabels);
   byId("label-form").addEventListener("submit", (event) => { event.preventDefault(); saveLabels(); });
@@ -62,6 +64,7 @@ function showSelection() {
   byId("gallery").classList.toggle("is-choosing", isChoosing());
   write(byId("selection-count"), chosen.size ? `${chosen.size.toLocaleString("en")} chosen` : "");
   write(byId("selection-favourite").lastElementChild, areFavourites() ? "No favourite" : "Favourite");
+  byId("selection-compare").hidden = chosen.size !== 2;
   wall.redraw();
 }
 

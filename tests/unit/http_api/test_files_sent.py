@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -189,3 +190,26 @@ def test_the_manifest_names_icons_of_the_sizes_it_says() -> None:
             assert f"{picture.width}x{picture.height}" == icon["sizes"]
             alpha = picture.convert("RGBA").getchannel("A").getextrema()
             assert (alpha[0] == 255) == (icon.get("purpose") == "maskable")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [
+        ("gzip, deflate, br", True),
+        ("br;q=1.0, GZIP;q=0.5", True),
+        ("*", True),
+        ("", False),
+        ("br", False),
+        ("gzip;q=0, *", False),
+        ("gzip; q=0.000", False),
+    ],
+)
+def test_texts_of_the_page_travel_compressed(page: TestClient, accepted: str, is_compressed: bool) -> None:
+    plain = page.simulate_get("/static/app.js")
+    answer = page.simulate_get("/static/app.js", headers={"Accept-Encoding": accepted})
+    assert plain.headers["vary"] == answer.headers["vary"] == "Accept-Encoding"
+    assert (answer.headers.get("content-encoding") == "gzip") == is_compressed
+    assert (gzip.decompress(answer.content) if is_compressed else answer.content) == plain.content
+    assert (answer.headers["etag"] != plain.headers["etag"]) == is_compressed
+    known = {"Accept-Encoding": accepted, "If-None-Match": answer.headers["etag"]}
+    assert page.simulate_get("/static/app.js", headers=known).status_code == 304
