@@ -169,14 +169,16 @@ function beginDrag(event) {
   const row = handle.closest("li");
   dragged = { id: row.dataset.job };
   row.classList.add("is-dragged");
-  handle.setPointerCapture(event.pointerId);
-  handle.onpointermove = ({ clientY }) => {
+  // Heard from the document: an element that is moved loses the pointer that it captured.
+  const ending = new AbortController();
+  const on = (name, listener) => document.addEventListener(name, listener, { signal: ending.signal });
+  on("pointermove", ({ clientY }) => {
     const others = [...byId("queue-list").querySelectorAll("li[data-job]")].filter((other) => other !== row);
     const next = others.find((other) => { const box = other.getBoundingClientRect(); return clientY < box.top + box.height / 2; });
     byId("queue-list").insertBefore(row, next ?? byId("queue-list").querySelector(".none"));
-  };
+  });
   const end = async (isDropped) => {
-    handle.onpointermove = handle.onpointerup = handle.onpointercancel = null;
+    ending.abort();
     row.classList.remove("is-dragged");
     const before = row.nextElementSibling?.dataset.job;
     const { id } = dragged;
@@ -184,8 +186,8 @@ function beginDrag(event) {
     if (isDropped && waiting().some((job) => job.id === id)) await move(id, row.previousElementSibling ? (before ? { before } : { to: "back" }) : { to: "front" });
     drawList();
   };
-  handle.onpointerup = () => end(true);
-  handle.onpointercancel = () => end(false);
+  on("pointerup", () => end(true));
+  on("pointercancel", () => end(false));
 }
 
 async function cancelAll() {

@@ -16,6 +16,7 @@ export function startWorks(onChange) {
   changed = onChange;
   onState((name, data) => {
     if (name === "job") take(data);
+    if (name === "runner") changed();
     if (name === "jobs") setTimeout(askForMissing, LATE);
   });
   window.addEventListener("storage", (event) => { if (event.key === "cyberimage.jobs") takeOwned(); });

@@ -14,7 +14,7 @@ from tests.programs import wait_until
 
 pytestmark = pytest.mark.browser
 
-SHOWN = "document.querySelector('#viewer').open && document.querySelector('#viewer-prompt').textContent"
+SHOWN = "document.querySelector('#viewer')?.open && document.querySelector('#viewer-prompt').textContent"
 #: Where a point of the picture (as shares of its sides) is on the screen.
 POINT = """([x, y]) => { const box = document.querySelector('#viewer-image').getBoundingClientRect();
     return [box.left + x * box.width, box.top + y * box.height]; }"""
