@@ -37,6 +37,8 @@ _TYPES: Final = {
     ".woff2": "font/woff2",
     ".webmanifest": "application/manifest+json",
 }
+#: What a browser shows by itself, and so needs the policy; for what a page only loads, the page's own one counts.
+_DOCUMENTS: Final = (_TYPES[".html"], _TYPES[".svg"])
 #: How the types end that get smaller by compression; the others are compressed by themselves.
 _TEXT: Final = ("charset=utf-8", "+xml", "+json")
 #: What a browser keeps to show the page offline.
@@ -85,7 +87,7 @@ class ServiceWorkerResource:
         """Send the script."""
         _refuse_folder(req)
         first = b"const SHELL = " + msgspec.json.encode(shell(self._folder)) + b";\n"
-        _send(req, resp, first + (self._folder / WORKER).read_bytes(), _TYPES[".js"])
+        _send(req, resp, first + (self._folder / WORKER).read_bytes(), _TYPES[".js"], is_worker=True)
 
     on_head = on_get
 
@@ -105,9 +107,10 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _send(req: Request, resp: Response, content: bytes, content_type: str) -> None:
-    resp.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-    resp.set_header("Referrer-Policy", "no-referrer")
+def _send(req: Request, resp: Response, content: bytes, content_type: str, *, is_worker: bool = False) -> None:
+    if content_type in _DOCUMENTS or is_worker:
+        resp.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        resp.set_header("Referrer-Policy", "no-referrer")
     resp.set_header("Cache-Control", "no-cache")
     etag = _hash(content)
     if content_type.endswith(_TEXT):

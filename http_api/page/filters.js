@@ -83,10 +83,10 @@ export async function offerLabels() {
 
 // Whether a picture that just came belongs to what is shown.
 export function fits(image) {
-  const { search = "", model, favourite, label, sort } = filters();
+  const { search = "", model, favourite, label } = filters();
   const text = `${image.prompt} ${image.model_id}`.toLowerCase();
   return search.toLowerCase().split(/\s+/).every((word) => text.includes(word)) && (!model || image.model_id === model)
-    && (!favourite || image.favourite) && (!label || image.labels?.includes(label)) && sort !== "oldest";
+    && (!favourite || image.favourite) && (!label || image.labels?.includes(label));
 }
 
 export function describe(total, problem = "") {

@@ -63,6 +63,10 @@ export function changed() {
   });
 }
 
+export function countImage(image) {
+  if (fits(image)) count(1);
+}
+
 function count(number) {
   if (total !== null) total = Math.max(0, total + number);
 }
@@ -130,9 +134,9 @@ function take(image) {
     return changed();
   }
   if (leaving.has(image.id) || isBeingSent(image.prompt)) return undefined;
-  if (!pictures.find(image.job_id) && !fits(image)) return undefined;
+  if (!pictures.find(image.job_id) && (!fits(image) || filters().sort)) return undefined;
   put(image);
-  count(1);
+  countImage(image);
   return changed();
 }
 

@@ -8,12 +8,14 @@ import { toast } from "./toast.js";
 const PAUSES = [1000, 2000, 4000, 8000]; // ms before a request is sent again that the server did not hear
 const LATE = 1500; // ms until a job is asked for of which the stream says nothing
 let changed = () => {};
+let onAdded = () => {};
 
 export const works = { make, cancel, retry, dismiss };
 
-// `onChange()` is called when tiles came, went or changed.
-export function startWorks(onChange) {
+// `onChange()` is called when tiles came, went or changed, `onImage(image)` for each picture that is new.
+export function startWorks(onChange, onImage) {
   changed = onChange;
+  onAdded = onImage;
   onState((name, data) => {
     if (name === "job") take(data);
     if (name === "runner") changed();
@@ -122,7 +124,9 @@ function addImages(group, status) {
   for (const { id, created_at: createdAt, metadata } of status.images) {
     const number = metadata.image_number;
     if (group.images.has(number) || group.gone.has(number)) continue;
-    pictures.putImage(group, { id, created_at: createdAt, job_id: status.id, favourite: false, labels: [], ...metadata });
+    const image = { id, created_at: createdAt, job_id: status.id, favourite: false, labels: status.labels ?? [], ...metadata };
+    if (!pictures.findImage(id)) onAdded(image);
+    pictures.putImage(group, image);
   }
 }
 
