@@ -17,7 +17,6 @@
 //   dom.js                byId, element, write, show, announce, icon(name), makeCloseable
 //   offline.js            startOffline(): the service worker;  later.js loads it and the viewer once the page stands
 import * as api from "./api.js";
-import { startAttention } from "./attention.js";
 import { bar, startBar, startModels } from "./bar.js";
 import { byId, makeCloseable, memory, show } from "./dom.js";
 import { changed, countImage, gallery, offerFilterModels, startGallery } from "./gallery.js";
@@ -26,7 +25,6 @@ import { openImage, showKeys, startLater } from "./later.js";
 import { catalog } from "./models.js";
 import { startQueue } from "./queue.js";
 import { onState, running, waiting } from "./state.js";
-import { startStream } from "./stream.js";
 import { startWorks, works } from "./works.js";
 
 const RETRY = 3000; // ms between attempts to reach the server at the start
@@ -85,7 +83,7 @@ async function learnScopes() {
 
 function startState() {
   onState((name, problem) => { if (name === "problem") show(byId("banner"), problem); });
-  startStream(() => waiting().length + running().length > 0);
+  untilReached(() => import("./stream.js")).then(({ startStream }) => startStream(() => waiting().length + running().length > 0));
 }
 
 startTheme();
@@ -95,7 +93,6 @@ startKey();
 startBar(works);
 startWorks(changed, countImage);
 startQueue();
-startAttention();
 startState();
 startGallery(openImage);
 startLater({ gallery, bar });

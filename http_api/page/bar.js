@@ -4,8 +4,7 @@ import { hideProposal, startEnrichment } from "./enrichment.js";
 import { keepDraft, rememberPrompt, startPrompts, storedDraft } from "./draft.js";
 import { announce, byId, element, makeOpener, plural, seconds, write } from "./dom.js";
 import { clearProblems, controlOf, inWords, makeFields, NUMBERS, placeProblem, problem } from "./fields.js";
-import { catalog, loadModels, model, preferred } from "./models.js";
-import { showShapes, startShapes } from "./shapes.js";
+import { catalog, loadModels, model, preferred, showShapes, startShapes } from "./models.js";
 import { toast } from "./toast.js";
 
 const EXAMPLES = ["a red house and a green tree at sunset", "a white boat on the sea at night", "a castle on a hill"];
@@ -44,7 +43,9 @@ export function startBar(theWorks) {
   byId("reset").addEventListener("click", () => { byId("seed").value = ""; useModel(false); changed(); });
   byId("dice").addEventListener("click", () => { byId("seed").value = crypto.getRandomValues(new Uint32Array(1))[0]; changed(); });
   if (!CSS.supports("field-sizing", "content")) byId("prompt").addEventListener("input", grow);
-  applyDraft(storedDraft());
+  const { prompt, ...rest } = storedDraft();
+  applyDraft(byId("prompt").value ? rest : { prompt, ...rest }); // somebody may have been quicker
+  document.documentElement.dataset.isReady = "yes";
 }
 
 function grow() {
@@ -59,7 +60,13 @@ function example(words) {
 }
 
 export function startModels() {
-  isKnown = loadModels(() => { useModel(true); applyDraft(storedDraft()); });
+  isKnown = loadModels(() => {
+    const { prompt, ...rest } = storedDraft();
+    useModel(true);
+    applyDraft(rest);
+  });
+  if (document.documentElement.dataset.pressed === "form") pressed();
+  delete document.documentElement.dataset.pressed;
   return isKnown;
 }
 

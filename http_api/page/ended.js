@@ -1,22 +1,19 @@
 // The place of what was not drawn: jobs that failed or were cancelled, what is known of why, and another try.
 import * as api from "./api.js";
-import { byId, element, makeOpener } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { onState, state } from "./state.js";
 import { toast } from "./toast.js";
 import { works } from "./works.js";
 
 let seen = ""; // the counts of the last listing
 
-export function startEnded() {
-  onState((name) => {
-    if (name === "queue" && !byId("ended-panel").hidden && seen !== counts()) list();
-  });
-  return makeOpener(byId("ended-open"), byId("ended-panel"), { onOpen: list });
-}
+onState((name) => {
+  if (name === "queue" && !byId("ended-panel").hidden && seen !== counts()) list();
+});
 
 const counts = () => `${state.queue?.failed} ${state.queue?.cancelled}`;
 
-async function list() {
+export async function list() {
   seen = counts();
   try {
     const { jobs } = await api.endedJobs();

@@ -1,5 +1,5 @@
 // What nobody needs to begin with is loaded once the page stands, or as soon as it is asked for: the viewer with its style
-// and list of keys, and what keeps the page for offline.
+// and list of keys, what tells of the work elsewhere, and what keeps the page for offline.
 import { address } from "./api.js";
 import { element } from "./dom.js";
 import { toast } from "./toast.js";
@@ -15,7 +15,8 @@ export function startLater(theParts) {
   if (new URLSearchParams(location.search).has("image")) load().catch(() => {});
   window.addEventListener("load", () => idle(async () => {
     await load().catch(() => {}); // the next click tries again, and says so
-    const { startOffline } = await import("./offline.js");
+    const [{ startAttention }, { startOffline }] = await Promise.all([import("./attention.js"), import("./offline.js")]);
+    startAttention();
     startOffline();
   }, { timeout: IDLE }), { once: true });
 }

@@ -5,6 +5,8 @@ import { memory } from "./dom.js";
 const MINE = "cyberimage.jobs";
 const MOST_COMING = 24; // tiles of waiting jobs; the rest of the queue is a number
 export const list = { fresh: [], base: [], hidden: new Set() };
+const listed = new Map(); // id of a job: its group in `base`
+const known = new Map(); // id of an image: it
 let mine = memory.readJson(MINE, []).filter((id) => typeof id === "string");
 
 export const isMine = (id) => mine.includes(id);
@@ -29,14 +31,9 @@ export function makeGroup(id, values = {}) {
   return { id, time: 0, images: new Map(), gone: new Set(), status: null, request: null, problem: "", ...values };
 }
 
-export const find = (id) => list.fresh.find((group) => group.id === id) ?? list.base.find((group) => group.id === id);
+export const find = (id) => list.fresh.find((group) => group.id === id) ?? listed.get(id);
 
-export function findImage(imageId) {
-  for (const group of [...list.fresh, ...list.base]) {
-    for (const image of group.images.values()) if (image.id === imageId) return image;
-  }
-  return null;
-}
+export const findImage = (id) => known.get(id) ?? null;
 
 export function addFresh(group) {
   const at = list.fresh.findIndex((other) => other.time <= group.time);
@@ -46,10 +43,10 @@ export function addFresh(group) {
 
 // A job of whose pictures some were listed becomes fresh once it draws more of them.
 export function freshGroup(id, time) {
-  const known = find(id);
-  if (known && list.fresh.includes(known)) return known;
-  if (known) list.base.splice(list.base.indexOf(known), 1);
-  return addFresh(known ?? makeGroup(id, { time }));
+  const group = find(id) ?? makeGroup(id, { time });
+  if (list.fresh.includes(group)) return group;
+  drop(group);
+  return addFresh(group);
 }
 
 export function drop(group) {
@@ -57,20 +54,24 @@ export function drop(group) {
     const at = groups.indexOf(group);
     if (at >= 0) groups.splice(at, 1);
   }
+  if (listed.get(group.id) === group) listed.delete(group.id);
 }
 
 export function putImage(group, image) {
   group.images.set(image.image_number, image);
+  known.set(image.id, image);
   if (!group.time) group.time = timeOf(orderOf(image.id));
 }
 
 // Takes a page of the server's list in, in its order.
 export function append(images) {
   for (const image of images) {
-    const known = find(image.job_id);
-    const group = known ?? makeGroup(image.job_id);
+    const before = find(image.job_id);
+    const group = before ?? makeGroup(image.job_id);
     putImage(group, image);
-    if (!known) list.base.push(group);
+    if (before) continue;
+    list.base.push(group);
+    listed.set(group.id, group);
   }
 }
 
@@ -80,6 +81,7 @@ export function removeImage(imageId) {
   if (!group) return false;
   group.images.delete(image.image_number);
   group.gone.add(image.image_number);
+  known.delete(imageId);
   list.hidden.delete(imageId);
   if (!group.images.size && !isComing(group)) drop(group);
   return true;
@@ -92,6 +94,9 @@ export const isFailed = (group) => group.status?.status === "failed" || Boolean(
 export function clear() {
   list.fresh = list.fresh.filter((group) => isComing(group) || isFailed(group));
   list.base = [];
+  listed.clear();
+  known.clear();
+  for (const group of list.fresh) for (const image of group.images.values()) known.set(image.id, image);
 }
 
 // The tiles of the gallery: { key, group, number, image, ratio }, fresh and listed ones. While there are more to list, the

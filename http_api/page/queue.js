@@ -1,7 +1,6 @@
 // The line that says who draws and what waits. It opens to the list of waiting jobs, whose turns can be changed.
 import * as api from "./api.js";
 import { announce, byId, element, iconButton, makeOpener, plural, seconds, write } from "./dom.js";
-import { startEnded } from "./ended.js";
 import { may } from "./key.js";
 import { onState, running, state, waiting } from "./state.js";
 import { toast } from "./toast.js";
@@ -19,7 +18,9 @@ let dragged = null; // { id, before }: the row being dragged, and the job before
 
 export function startQueue() {
   openPanel = makeOpener(byId("queue-open"), byId("queue-panel"), { onOpen: drawList });
-  const openEnded = startEnded();
+  const openEnded = makeOpener(byId("ended-open"), byId("ended-panel"), {
+    onOpen: () => import("./ended.js").then(({ list }) => list(), () => toast("The server cannot be reached.")),
+  });
   for (const button of document.querySelectorAll("[data-closes]")) {
     button.addEventListener("click", () => { byId(button.dataset.closes).click(); byId(button.dataset.closes).focus(); });
   }

@@ -7,3 +7,9 @@ try {
 try {
   document.documentElement.dataset.may = localStorage.getItem("cyberimage.may") ?? "read submit admin";
 } catch { document.documentElement.dataset.may = "read submit admin"; }
+// Whoever presses Make before the rest of the page is there is heard: bar.js makes it good (`data-pressed`).
+addEventListener("submit", (event) => {
+  if (document.documentElement.dataset.isReady) return;
+  event.preventDefault();
+  document.documentElement.dataset.pressed = event.target.id;
+});
