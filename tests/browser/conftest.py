@@ -98,7 +98,7 @@ def _one_site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def shared_site(_one_site: Site) -> Iterator[Site]:
-    """The one API of all tests that need none of their own, without active jobs or pictures, with a runner that is idle."""
+    """The one API of the tests that need none of their own: no active jobs, no pictures, a runner that is idle."""
     _one_site.problems.clear()
     _one_site.worker.appear()
     yield _one_site

@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from jobs.runner_status import RunnerState
 from jobs.schema import JobError
 from tests import programs
 from tests.browser.conftest import CHROMIUM, FLAGS, Site
@@ -24,7 +25,8 @@ from tests.programs import REPOSITORY, ApiProcess, wait_until
 
 FOLDER = REPOSITORY / "screenshots"
 README_PICTURE = REPOSITORY / "docs" / "page.webp"
-SIZES = {"phone": (390, 844), "tablet": (1024, 768), "desktop": (1600, 1000)}
+SIZES = {"360": (360, 780), "768": (768, 1024), "1440": (1440, 900)}
+SHAPES = [(256, 256), (256, 256), (384, 256), (256, 384), (448, 256)]
 PROMPTS = [
     f"a {colour} {thing} at {time}"
     for time in ("dawn", "night")
@@ -59,16 +61,21 @@ def for_review(browser: Browser, data: Path) -> None:
     FOLDER.mkdir(exist_ok=True)
     with programs.api(data) as api:
         site = Site(api, StandIn(data))
-        shoot(browser, api, "empty")
         site.worker.appear()
-        site.draw(*PROMPTS)
-        shoot(browser, api, "full", ".tile")
+        shoot(browser, api, "empty")
+        for number, prompt in enumerate(PROMPTS):
+            width, height = SHAPES[number % len(SHAPES)]
+            site.submit(prompt, width=width, height=height, num_images=(1, 4, 1, 2)[number % 4])
+        site.worker.draw_pending()
+        shoot(browser, api, "full", ".tile img.is-there")
+        site.worker.appear(RunnerState.BUSY)
         failed = site.worker.begin(site.submit("a forest in the fog"))
         failed.fail(JobError(type="out_of_memory", message="Out of memory at 1024x1024; about 768x768 should fit."))
-        held = site.worker.begin(site.submit("a lighthouse by the sea"), step=9)
+        held = site.worker.begin(site.submit("a lighthouse by the sea", num_images=2), step=9)
         site.worker.show(held)
-        site.submit("a castle on a hill, seen through the branches of an old tree, in the light of the evening")
-        shoot(browser, api, "busy", ".job-preview", mine=[failed.job.id])
+        waiting = site.submit("a castle on a hill, seen through the branches of an old tree, in the evening light")
+        mine = [failed.job.id, waiting]
+        shoot(browser, api, "busy", ".tile.has-preview", mine=mine)
         image = api.get("/gallery").json()["images"][0]["id"]
         shoot(browser, api, "picture", "#viewer[open]", query=f"?image={image}")
         site.worker.finish(held)
@@ -82,7 +89,7 @@ def for_readme(browser: Browser, data: Path) -> None:
             api.wait_for(job_id, "completed", timeout=1800)
         last = submit(api, README_PROMPTS[-1], num_images=8, num_inference_steps=80)
         wait_until(lambda: api.status(last)["preview_url"], 1800, "a preview")
-        page = opened(browser, api, (1280, 800), "light", ".job.running")
+        page = opened(browser, api, (1280, 800), "light", ".tile.has-preview")
         picture = Image.open(io.BytesIO(page.screenshot()))
         picture.save(README_PICTURE, quality=85, method=6)
 
@@ -100,7 +107,7 @@ def shoot(
     for size, area in SIZES.items():
         for scheme in ("light", "dark"):
             page = opened(browser, api, area, scheme, shows, query, mine)
-            page.screenshot(path=FOLDER / f"{name}-{size}-{scheme}.png", full_page=size == "phone")
+            page.screenshot(path=FOLDER / f"{name}-{size}-{scheme}.png", full_page=size == "360" and not query)
             page.close()
 
 
@@ -114,13 +121,16 @@ def opened(
     mine: Sequence[str] = (),
 ) -> Any:
     """A page with its models and the pictures that are in sight; the jobs in `mine` were sent from it."""
-    page = browser.new_page(viewport={"width": area[0], "height": area[1]}, color_scheme=scheme)
+    is_phone = area[0] < 720
+    size: Any = {"width": area[0], "height": area[1]}
+    page = browser.new_page(viewport=size, color_scheme=scheme, is_mobile=is_phone, has_touch=is_phone)
     page.add_init_script(f"localStorage.setItem('cyberimage.jobs', '{json.dumps(list(mine))}')")
     page.set_default_timeout(120_000)
     page.goto(f"{api.base}/{query}")
-    page.wait_for_selector("#submit:enabled")
+    wait_until(lambda: page.input_value("#model"), 120, "the models")
     page.wait_for_selector(shows)
-    loaded = "[...document.images].every((it) => it.complete || it.getBoundingClientRect().top > innerHeight)"
+    hidden = "!it.checkVisibility() || it.getBoundingClientRect().top > innerHeight"
+    loaded = f"[...document.images].every((it) => it.complete || {hidden})"
     wait_until(lambda: page.evaluate(loaded), 120, "the pictures")
     return page
 

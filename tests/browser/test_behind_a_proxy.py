@@ -31,7 +31,9 @@ def test_the_page_works_below_a_path(page: Any, site: Site, prefix: str) -> None
         held = site.worker.begin(job_id, step=7)
         site.worker.show(held)
         page.wait_for_selector("text=Step 7 of 20")
-        wait_until(lambda: page.evaluate("document.querySelector('.tile .preview').naturalWidth > 0"), about="a preview")
+        wait_until(
+            lambda: page.evaluate("document.querySelector('.tile .preview').naturalWidth > 0"), about="a preview"
+        )
         site.worker.finish(held)
         wait_until(lambda: page.locator(".tile[data-image]").count() == 2, about="the new picture")
         page.locator(".tile .open").first.click()

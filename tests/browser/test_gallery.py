@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_rows_are_justified_and_the_pictures_of_a_job_lie_together(page: Any, si
         assert box["width"] / box["height"] == pytest.approx(shapes[number % 4], rel=0.03)
     for row in list(rows.values())[:-1]:
         assert row[-1]["x"] + row[-1]["width"] == pytest.approx(wall["x"] + wall["width"], abs=1)
-    for one, other in zip(boxes, boxes[1:], strict=False):
+    for one, other in pairwise(boxes):
         if one["y"] == other["y"]:
             gap = other["x"] - one["x"] - one["width"]
             assert gap == pytest.approx(3 if one["words"] == other["words"] else 12, abs=1.5)

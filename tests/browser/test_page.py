@@ -115,12 +115,15 @@ def test_a_press_that_is_not_heard_is_sent_again_as_the_same_press(page: Any, si
     assert len(pending(site)) == 1
 
 
-@pytest.mark.parametrize(("field", "value", "said", "remedies"), [
-    ("width", "300", "Width must be a multiple of 64:", ["256", "320"]),
-    ("height", "4000", "Height must be from 256 to 1024:", ["1024"]),
-    ("num_inference_steps", "many", "Steps must be a number from 1 to 150:", ["20"]),
-    ("seed", "12a", "The seed must be a whole number, or empty:", ["12", "random"]),
-])
+@pytest.mark.parametrize(
+    ("field", "value", "said", "remedies"),
+    [
+        ("width", "300", "Width must be a multiple of 64:", ["256", "320"]),
+        ("height", "4000", "Height must be from 256 to 1024:", ["1024"]),
+        ("num_inference_steps", "many", "Steps must be a number from 1 to 150:", ["20"]),
+        ("seed", "12a", "The seed must be a whole number, or empty:", ["12", "random"]),
+    ],
+)
 def test_an_error_stands_under_its_field_with_what_would_be_right(
     page: Any, site: Site, field: str, value: str, said: str, remedies: list[str]
 ) -> None:
