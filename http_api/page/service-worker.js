@@ -31,7 +31,9 @@ self.addEventListener("fetch", (event) => {
   if (path === null) return;
   if (request.method !== "GET") {
     const deleted = deletedBy(request, path);
-    if (deleted) event.waitUntil(deleted.then((ids) => Promise.all(ids.map(forgetImage))));
+    if (!deleted) return;
+    event.waitUntil(deleted.then((ids) => Promise.all(ids.map(forgetImage))));
+    event.respondWith(fetch(request)); // from here it arrives even if the page is being left
   } else if (request.mode === "navigate") {
     if (path === "") event.respondWith(fromServer(event, SHELL_CACHE, SCOPE.href));
   } else if (Object.hasOwn(SHELL.files, path)) {
