@@ -11,7 +11,8 @@ let notice = null;
 
 export async function startOffline() {
   if (!("serviceWorker" in navigator)) return;
-  navigator.serviceWorker.addEventListener("message", ({ data }) => { if (data.type === "loaded-before") say(); });
+  navigator.serviceWorker.addEventListener("message", ({ data }) => { if (data === "loaded-before") say(); });
+  navigator.serviceWorker.controller?.postMessage("listening");
   if (document.readyState !== "complete") await new Promise((done) => { addEventListener("load", done, { once: true }); });
   const isFirst = !navigator.serviceWorker.controller;
   try {

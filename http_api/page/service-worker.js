@@ -140,9 +140,15 @@ async function fromServer(event, cacheName, url) {
   return known;
 }
 
+const told = new Set();
+
 async function tell(clientId) {
-  (await self.clients.get(clientId))?.postMessage({ type: "loaded-before" });
+  told.add(clientId);
+  (await self.clients.get(clientId))?.postMessage("loaded-before");
 }
+
+// A page listens only some time after it was loaded: then it says so.
+self.addEventListener("message", ({ source }) => { if (told.has(source.id)) source.postMessage("loaded-before"); });
 
 function keep(kind, cacheName, url, response) {
   keeping = keeping.then(() => keepNow(kind, cacheName, url, response)).catch((error) => {

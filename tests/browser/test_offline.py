@@ -126,14 +126,14 @@ def test_an_upgrade_is_seen_at_once_and_offline_too(browser: Any, tmp_path: Path
         wait_until(lambda: page.evaluate("navigator.serviceWorker.controller !== null"), about="the service worker")
         [first] = shells()
         index.write_text(
-            index.read_text(encoding="utf-8").replace("<title>CyberImage", "<title>Upgraded"), encoding="utf-8"
+            index.read_text(encoding="utf-8").replace("CyberImage</h1>", "Upgraded</h1>"), encoding="utf-8"
         )
         page.reload()
-        assert "Upgraded" in page.title()
+        assert page.inner_text("h1") == "Upgraded"
         wait_until(lambda: shells() and first not in shells(), about="the new version alone")
         assert len(shells()) == 1
     page.reload()
-    assert "Upgraded" in page.title()
+    assert page.inner_text("h1") == "Upgraded"
     page.close()
 
 
@@ -174,3 +174,22 @@ def test_another_key_or_none_forgets_what_was_kept(page: Any, site: Site) -> Non
     page.wait_for_selector("#key-dialog[open]")
     wait_until(lambda: list(page.evaluate(KEPT)) and not kept(page, "thumbnails"), about="nothing that is kept")
     assert all(" shell " in name for name in page.evaluate(KEPT))
+
+
+def test_what_is_kept_is_bounded_and_the_oldest_goes(page: Any, site: Site) -> None:
+    site.draw("a red house", "a blue boat")
+    page.goto(f"{site.api.base}/docs")  # where nothing is kept yet
+    page.evaluate("""async () => {
+        const thumbnails = await caches.open("cyberimage / open thumbnails");
+        for (let number = 0; number < 600; number += 1) {
+            await thumbnails.put(`/older/${number}`, new Response("", { headers: { "Content-Length": "1" } }));
+        }
+        const pictures = await caches.open("cyberimage / open pictures");
+        await pictures.put("/older/large", new Response("", { headers: { "Content-Length": String(160 * 2 ** 20) } }));
+    }""")
+    page.goto(site.api.base)
+    wait_until(lambda: sum("/api/" in path for path in kept(page, "thumbnails")) == 2, about="the new ones")
+    wait_until(lambda: len(kept(page, "thumbnails")) == 600, about="no more than allowed")
+    assert not {"/older/0", "/older/1"} & set(kept(page, "thumbnails"))
+    page.click("[aria-label='Open: a red house']")
+    wait_until(lambda: "/older/large" not in kept(page, "pictures"), about="room for the new picture")
