@@ -20,7 +20,8 @@ export function startActions({ gallery, bar, viewer }) {
       bar.fill(picture, { parts: part });
     },
     async vary() {
-      if (!(await bar.submit(variation(current())))) return viewer.close({ toBar: true }); // which says why
+      const whole = await api.metadata(current().id); // the gallery knows less than a request needs
+      if (!(await bar.submit(variation(whole)))) return viewer.close({ toBar: true }); // which says why
       return toast(`${VARIATIONS} variations are on their way.`, { label: "Show", run: () => viewer.close() });
     },
     async favourite() {
@@ -72,13 +73,13 @@ async function attempt(act) {
   }
 }
 
-// The same words and settings, with seeds that are drawn anew: one job.
-function variation({ model_id, prompt, negative_prompt, requested_negative_prompt, settings }) {
+// The same words, settings and pictures to begin from, with seeds that are drawn anew: one job.
+function variation({ model_id, prompt, negative_prompt, requested_negative_prompt, settings, inputs = {} }) {
   const { seed, ...same } = settings;
   const known = Object.fromEntries(Object.entries(same).filter(([, value]) => value !== null));
-  const request = { model_id, prompt, settings: { ...known, num_images: VARIATIONS } };
+  const pictures = Object.fromEntries(Object.entries(inputs).map(([field, sha256]) => [field, `in_${sha256}`]));
   const leftOut = requested_negative_prompt ?? negative_prompt;
-  return leftOut ? { ...request, negative_prompt: leftOut } : request;
+  return { model_id, prompt, ...(leftOut && { negative_prompt: leftOut }), ...pictures, settings: { ...known, num_images: VARIATIONS } };
 }
 
 export function linkTo(id) {

@@ -37,7 +37,9 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     keys = {"root": "admin", "maker": "read,submit"}
     lines = [f"{name} {scopes} {digest_of(f'{name}-key')}\n" for name, scopes in keys.items()]
     (tmp_path / "keys").write_text("".join(lines), encoding="utf-8")
-    with programs.api(tmp_path / "data", {"CYBERIMAGE_API_KEYS": str(tmp_path / "keys")}) as api:
+    # With a proxy any host name will do.
+    environment = {"CYBERIMAGE_API_KEYS": str(tmp_path / "keys"), "CYBERIMAGE_TRUSTED_PROXIES": "1"}
+    with programs.api(tmp_path / "data", environment) as api:
         api.client.headers["Authorization"] = "Bearer root-key"
         yield Site(api, StandIn(tmp_path / "data"))
 
@@ -218,9 +220,12 @@ def test_a_picture_is_used_again_and_nothing_is_sent(page: Any, site: Site) -> N
 def test_the_address_of_a_picture(page: Any, site: Site) -> None:
     site.draw("the first", "the second")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.add_init_script("navigator.share = async (it) => { window.shared = it; }; navigator.canShare = () => true;")
     open_picture(page, site, "the second")
     page.keyboard.press("ArrowRight")
     wait_for(page, "the first")
+    page.click("#viewer-share")
+    wait_until(lambda: page.evaluate("window.shared?.files[0].type") == "image/png", about="the shared picture")
     page.click("#viewer-copy-link")
     page.wait_for_selector("text=The link is copied.")
     link = page.evaluate("navigator.clipboard.readText()")
@@ -270,9 +275,9 @@ def test_favourite_labels_and_delete_with_undo(page: Any, site: Site) -> None:
     wait_until(lambda: site.api.get("/gallery").json()["total"] == 0, about="both deleted")
 
 
-def test_what_a_key_may_not_do_is_not_offered(page: Any, site: Site) -> None:
+def test_what_a_key_may_not_do_is_not_offered_and_what_a_browser_may_not_neither(page: Any, site: Site) -> None:
     site.draw("a red house")
-    page.goto(site.api.base)
+    page.goto(site.api.base.replace("127.0.0.1", "pictures.example"))  # plain http from elsewhere
     page.fill("#key-input", "maker-key")
     page.click("#key-form button[type=submit]")
     page.click("[aria-label='Open: a red house']")
@@ -280,6 +285,13 @@ def test_what_a_key_may_not_do_is_not_offered(page: Any, site: Site) -> None:
     wait_until(lambda: not page.is_visible("#viewer-delete"), about="no Delete")
     page.keyboard.press("Delete")
     assert page.is_visible("#viewer-vary")
+    assert not page.is_visible("#viewer-copy-picture")
+    assert not page.evaluate("'serviceWorker' in navigator")
+    page.click("#viewer-copy-link")
+    page.wait_for_selector("text=The link is copied.")
+    with page.expect_download() as download:
+        page.keyboard.press("d")
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
     assert page.evaluate(SHOWN) == "a red house"
 
 
