@@ -166,9 +166,10 @@ async function lookBeside() {
   for (const other of [beside.next, beside.previous]) if (other) preload(other);
 }
 
-function step(direction) {
-  const id = direction < 0 ? shown.beside.previous : shown.beside.next;
-  if (id) openImage(id);
+async function step(direction) {
+  const { previous, next } = await gallery.neighbours(shown.image.id); // as it is now
+  const id = direction < 0 ? previous : next;
+  if (id && dialog.open) openImage(id);
 }
 
 // Called before a picture is removed: the next one takes its place, if there is any.

@@ -265,6 +265,7 @@ def test_favourite_labels_and_delete_with_undo(page: Any, site: Site) -> None:
     page.keyboard.press("Delete")
     wait_for(page, "the first")  # takes its place
     page.click(".toast >> text=Undo")
+    page.wait_for_selector("#viewer-previous[aria-disabled=false]")
     page.keyboard.press("ArrowLeft")
     wait_for(page, "the second")
     page.keyboard.press("Delete")
