@@ -23,6 +23,17 @@ SIDE: Final = 384
 _QUALITY: Final = 80
 
 
+def prepare() -> None:
+    """Import all that making one needs; once is enough.
+
+    Under gevent this must happen on the event loop, before threads make any: two threads that import a module at once
+    wait for a lock of gevent's, and one of them may wait for ever.
+    """
+    from PIL import Image, WebPImagePlugin  # noqa: F401 - not needed by most workers' first requests
+
+    Image.preinit()
+
+
 def thumbnail(store: ImageStore, image_id: str) -> bytes:
     """The WebP of an image; raises ImageNotFound, DamagedImage. Takes tens of milliseconds the first time."""
     stored = _stored(store, image_id)
@@ -48,7 +59,7 @@ def _sealed(webp: bytes) -> bytes:
 
 
 def _make(store: ImageStore, image_id: str) -> bytes:
-    from PIL import Image, UnidentifiedImageError  # not needed by most workers' first requests
+    from PIL import Image, UnidentifiedImageError
 
     stream, _ = store.open(image_id)
     with stream:

@@ -65,6 +65,7 @@ class ThumbnailResource:
             resp.etag = etag
             resp.status = falcon.HTTP_304
             return
+        thumbnail.prepare()
         webp = blocking.run(lambda: thumbnail.thumbnail(self._store, image_id), blocking.READS)
         file_answer.send(req, resp, io.BytesIO(webp), size=len(webp), etag=etag, content_type="image/webp")
 
