@@ -7,6 +7,7 @@ import { toast } from "./toast.js";
 
 const PAUSES = [1000, 2000, 4000, 8000]; // ms before a request is sent again that the server did not hear
 const LATE = 1500; // ms until a job is asked for of which the stream says nothing
+let isFirst = true; // the order of jobs that a new stream begins with: what ended meanwhile is told by nobody
 let changed = () => {};
 let onAdded = () => {};
 
@@ -19,7 +20,8 @@ export function startWorks(onChange, onImage) {
   onState((name, data) => {
     if (name === "job") take(data);
     if (name === "runner") changed();
-    if (name === "jobs") setTimeout(askForMissing, LATE);
+    if (name === "stream") isFirst = true;
+    if (name === "jobs") { setTimeout(askForMissing, isFirst ? 0 : LATE); isFirst = false; }
   });
   window.addEventListener("storage", (event) => { if (event.key === "cyberimage.jobs") takeOwned(); });
 }

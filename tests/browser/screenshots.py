@@ -107,7 +107,7 @@ def shoot(
     for size, area in SIZES.items():
         for scheme in ("light", "dark"):
             page = opened(browser, api, area, scheme, shows, query, mine)
-            page.screenshot(path=FOLDER / f"{name}-{size}-{scheme}.png", full_page=size == "360" and not query)
+            page.screenshot(path=FOLDER / f"{name}-{size}-{scheme}.png")
             page.close()
 
 

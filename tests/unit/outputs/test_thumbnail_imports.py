@@ -1,4 +1,4 @@
-"""Threads that make thumbnails import nothing: under gevent two that import at once may wait for each other for ever."""
+"""The first thumbnails of a worker: many at once, each of which wants to import what Pillow reads and writes with."""
 
 from __future__ import annotations
 
