@@ -1,4 +1,4 @@
-"""The first thumbnails of a worker: many at once, each of which wants to import what Pillow reads and writes with."""
+"""Threads that make thumbnails import nothing: under gevent two imports at once may wait for each other forever."""
 
 from __future__ import annotations
 
