@@ -31,7 +31,7 @@ STILL = """Promise.all(document.getAnimations()
 #: Marks when the form does what it is for.
 USABLE = """
 const look = () => {
-  if (document.documentElement.dataset.isReady) performance.mark('usable'); else requestAnimationFrame(look);
+  if (document.documentElement?.dataset.isReady) performance.mark('usable'); else requestAnimationFrame(look);
 };
 look();
 """
