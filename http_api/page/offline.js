@@ -16,7 +16,9 @@ export async function startOffline() {
   if (document.readyState !== "complete") await new Promise((done) => { addEventListener("load", done, { once: true }); });
   const isFirst = !navigator.serviceWorker.controller;
   try {
-    await navigator.serviceWorker.register(address("service-worker.js"), { scope: address("") });
+    const registration = await navigator.serviceWorker.register(address("service-worker.js"), { scope: address("") });
+    // After an upgrade: by itself a browser looks only once the old one has been idle for a while.
+    if (!isFirst) registration.update().catch(() => {}); // offline, or the server is just being changed: the next visit looks
   } catch (error) {
     console.info("Nothing can be looked at offline:", error.message); // a browser may forbid it
     return;

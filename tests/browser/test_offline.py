@@ -17,7 +17,9 @@ import pytest
 from http_api.access import digest_of
 from http_api.api.page import PAGE_FOLDER, PageResource, ServiceWorkerResource
 from http_api.server.client_address import ClientAddressFinder
+from tests import programs
 from tests.browser.conftest import Site
+from tests.browser.stand_in import StandIn
 from tests.programs import wait_until
 from tests.reverse_proxy import reverse_proxy
 
@@ -28,6 +30,17 @@ KEY = "a-key-of-the-tests"
 KEPT = """async () => Object.fromEntries(await Promise.all((await caches.keys()).map(async (name) =>
     [name, (await (await caches.open(name)).keys()).map((request) => new URL(request.url).pathname)])))"""
 LOADED = "[...document.querySelectorAll('#gallery img')].filter((it) => it.naturalWidth > 0).length"
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """The one server of all tests, but where a key is needed."""
+    if "key" not in request.node.name:
+        yield request.getfixturevalue("shared_site")
+        return
+    (tmp_path / "keys").write_text(f"tests admin {digest_of(KEY)}\n", encoding="utf-8")
+    with programs.api(tmp_path / "data", {"CYBERIMAGE_API_KEYS": str(tmp_path / "keys")}) as api:
+        yield Site(api, StandIn(tmp_path / "data"))
 
 
 def kept(page: Any, kind: str) -> list[str]:
@@ -45,40 +58,31 @@ def wait_for_pictures(page: Any, number: int) -> None:
     wait_until(lambda: page.evaluate(LOADED) == number, about=f"{number} pictures")
 
 
-def test_what_was_loaded_before_is_seen_offline(page: Any, site: Site) -> None:
+def test_what_was_loaded_before_is_seen_offline_and_below_a_path(page: Any, site: Site) -> None:
     site.submit("a red house", seed=77)
     site.worker.draw_pending()
     site.draw("a blue boat")
-    page.goto(site.api.base)
-    wait_until_kept(page, "thumbnails", 2)  # although nobody could keep them when they were loaded
-    page.click("[aria-label='Open: a red house']")
-    wait_until_kept(page, "pictures", 1)
-    page.keyboard.press("Escape")
-    wait_until(lambda: page.evaluate("location.search") == "", about="the address without the picture")
-    site.api.kill_all()
-    page.reload()
-    wait_for_pictures(page, 2)
-    page.wait_for_selector("text=Offline: what was loaded before is shown.")
-    page.click("[aria-label='Open: a red house']")
-    page.wait_for_selector("#viewer-facts >> text=77")
-    wait_until(
-        lambda: page.evaluate("document.querySelector('#viewer-image').naturalWidth") == 128, about="the picture"
-    )
-    site.api.start()
-    page.wait_for_selector(".offline", state="detached")
-
-
-def test_it_works_below_a_path_and_leaves_its_neighbours_alone(page: Any, site: Site) -> None:
-    site.draw("a red house")
     with reverse_proxy(site.api.base, "/ai") as proxy:
         page.goto(f"{proxy}/ai/")
-        page.evaluate("caches.open('cyberimage / shell of another version')")
-        wait_until_kept(page, "thumbnails", 1)
+        page.evaluate("caches.open('cyberimage / shell of another installation')")
+        wait_until_kept(page, "thumbnails", 2)  # although nobody could keep them when they were loaded
+        page.click("[aria-label='Open: a red house']")
+        wait_until_kept(page, "pictures", 1)
+        page.keyboard.press("Escape")
+        wait_until(lambda: page.evaluate("location.search") == "", about="the address without the picture")
+        page.context.set_offline(True)
+        page.reload()
+        wait_for_pictures(page, 2)
+        page.wait_for_selector("text=Offline: what was loaded before is shown.")
+        page.click("[aria-label='Open: a red house']")
+        page.wait_for_selector("#viewer-facts >> text=77")
+        width = "document.querySelector('#viewer-image').naturalWidth"
+        wait_until(lambda: page.evaluate(width) == 128, about="the picture")
+        page.context.set_offline(False)
+        page.wait_for_selector(".offline", state="detached")
         scopes = page.evaluate("navigator.serviceWorker.getRegistrations().then((all) => all.map((it) => it.scope))")
         assert scopes == [f"{proxy}/ai/"]
-    page.reload()  # the proxy is gone
-    wait_for_pictures(page, 1)
-    assert "cyberimage / shell of another version" in page.evaluate(KEPT)
+        assert "cyberimage / shell of another installation" in page.evaluate(KEPT)
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -135,15 +139,6 @@ def test_an_upgrade_is_seen_at_once_and_offline_too(browser: Any, tmp_path: Path
     page.reload()
     assert page.inner_text("h1") == "Upgraded"
     page.close()
-
-
-@pytest.fixture
-def environment(tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
-    if "key" not in request.node.name:
-        return {}
-    path = tmp_path / "keys"
-    path.write_text(f"tests admin {digest_of(KEY)}\n", encoding="utf-8")
-    return {"CYBERIMAGE_API_KEYS": str(path)}
 
 
 def enter_key(page: Any, is_to_be_kept: bool) -> None:
