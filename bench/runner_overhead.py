@@ -27,6 +27,7 @@ from jobs.limits import Limits
 from jobs.requests import RequestValidator
 from jobs.schema import Job
 from jobs.spool import Spool
+from outputs.inputs import InputStore
 from outputs.store import ImageStore
 from runner import progress_reporter
 from runner.job_run import WorkerContext
@@ -79,6 +80,7 @@ class Harness:
             settings=Settings(data=self.spool.layout.data),
             catalog=self.catalog,
             store=ImageStore(self.spool.layout),
+            inputs=InputStore(self.spool.layout),
             engine=LocalEngine(self.catalog, choose("auto"), self.pipelines, previews=None),
             stop=StopSwitch(),
             send=self.send,
@@ -189,9 +191,9 @@ def _time_callbacks(into: list[float]) -> None:
     """Note how long each report of a step takes."""
     report = progress_reporter.ProgressReporter.step
 
-    def timed(self: Any, image_number: int, step: int) -> None:
+    def timed(self: Any, image_number: int, step: int, steps: int) -> None:
         started = time.perf_counter()
-        report(self, image_number, step)
+        report(self, image_number, step, steps)
         into.append(time.perf_counter() - started)
 
     progress_reporter.ProgressReporter.step = timed  # type: ignore[method-assign]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypedDict, Unpack
 from uuid import uuid4
@@ -18,6 +19,7 @@ from client.results import (
     GalleryImage,
     GalleryPage,
     ImageMetadata,
+    Input,
     JobOrder,
     JobPage,
     JobStatus,
@@ -34,6 +36,8 @@ from client.settings import PictureSettings, as_sent
 from client.transport import Result, Transport, decoded, segment
 
 DEFAULT_URL: Final = "http://127.0.0.1:5050"
+#: A file, its bytes, or the id of a picture that the server has.
+Picture = Path | bytes | str
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 
@@ -102,10 +106,16 @@ class CyberImageClient:
         *,
         model: str | None = None,
         negative_prompt: str | None = None,
+        image: Picture | None = None,
+        mask: Picture | None = None,
         idempotency_key: str | None = None,
         **settings: Unpack[PictureSettings],
     ) -> Submission:
-        """Submit a job; what is None is chosen by the server (the model: its default one)."""
+        """Submit a job; what is None is chosen by the server (the model: its default one).
+
+        `image` is the picture to begin from, `mask` what of it is drawn anew (white): each a file, its bytes, or the id
+        of one that the server has (`in_...`, `img_...`). Files are uploaded first.
+        """
         request: dict[str, Any] = {
             "model_id": model if model is not None else self.models().default,
             "prompt": prompt,
@@ -113,7 +123,18 @@ class CyberImageClient:
         }
         if negative_prompt is not None:
             request["negative_prompt"] = negative_prompt
+        request |= {name: self.named(it) for name, it in (("image", image), ("mask", mask)) if it is not None}
         return self.submit(request, idempotency_key=idempotency_key)
+
+    def upload(self, picture: Path | bytes) -> Input:
+        """Send a picture (PNG, JPEG or WebP) to draw from; again is the same. Raises OSError for a file."""
+        raw = picture if isinstance(picture, bytes) else picture.read_bytes()
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._transport.json(Input, "POST", "/api/inputs", body=raw, headers=headers, repeatable=True)
+
+    def named(self, picture: Picture) -> str:
+        """What a request calls a picture: its id, after sending it if the server does not have it."""
+        return picture if isinstance(picture, str) else self.upload(picture).id
 
     def submit(self, request: Mapping[str, Any] | bytes, *, idempotency_key: str | None = None) -> Submission:
         """Submit a request as it is (the body of `POST /api/generate`, or its JSON).

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from client.examples import EXAMPLES
 from client.exit_codes import Exit, explained
-from client.settings import options
+from client.settings import PICTURES, options
 
 _EPILOG: Final = f"""\
 environment:
@@ -116,6 +116,8 @@ def _add_making(commands: _Commands[Parser]) -> None:
     generate.add_argument("-n", "--negative", metavar="TEXT", help="what to avoid")
     for name, kind, option in options():
         generate.add_argument(option.flag, dest=name, type=kind, metavar=option.metavar, help=option.about)
+    for name, about in PICTURES.items():
+        generate.add_argument(f"--{name}", metavar="PICTURE", help=f"{about}; a file, or the id of an image or input")
     generate.add_argument("--size", type=_size, metavar="WxH", help="width and height in pixels, as 512x768")
     generate.add_argument("--like", metavar="ID", help="prompt, model and settings of an image or job, with a new seed")
     generate.add_argument("--same-seed", action="store_true", help="with --like: its seed, too")

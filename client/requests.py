@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from client.api_client import CyberImageClient
-from client.settings import NAMES, as_sent
+from client.settings import NAMES, PICTURES, as_sent
 from client.short_ids import ShortIds
 
 #: What a picture that is like another does not take from it, unless told so.
@@ -29,10 +30,16 @@ def basis_of(client: CyberImageClient, args: Namespace) -> dict[str, Any]:
         basis["negative_prompt"] = args.negative
     if args.labels:
         basis["labels"] = args.labels
+    basis |= {name: client.named(_picture(said)) for name in PICTURES if (said := getattr(args, name)) is not None}
     settings = {name: getattr(args, name) for name in NAMES}
     if args.size:
         settings["width"], settings["height"] = args.size
     return basis | {"settings": basis["settings"] | as_sent(settings)}
+
+
+def _picture(said: str) -> Path | str:
+    """A file, or the id of a picture that the server has; a file of that name is meant first."""
+    return said if said.startswith(("in_", "img_")) and not Path(said).exists() else Path(said)
 
 
 def request_of(client: CyberImageClient, args: Namespace, basis: dict[str, Any], prompt: str) -> dict[str, Any]:

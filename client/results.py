@@ -128,6 +128,7 @@ class Model(Struct, frozen=True, kw_only=True):
     defaults: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
     capabilities: dict[str, Any] = field(default_factory=dict)
+    schedulers: list[str] = field(default_factory=list)
 
 
 class Models(Struct, frozen=True, kw_only=True):
@@ -220,6 +221,7 @@ class ImageMetadata(Struct, frozen=True, kw_only=True):
     model_source: str | None = None
     model_revision: str | None = None
     scheduler: str | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
     attempt: int | None = None
     device: str | None = None
     dtype: str | None = None
@@ -228,6 +230,15 @@ class ImageMetadata(Struct, frozen=True, kw_only=True):
     warnings: list[str] = field(default_factory=list)
     favourite: bool = False
     labels: list[str] = field(default_factory=list)
+
+
+class Input(Struct, frozen=True, kw_only=True):
+    """A picture that the server took in: `id` is what a request may name."""
+
+    id: str
+    sha256: str
+    width: int
+    height: int
 
 
 class Enrichment(Struct, frozen=True, kw_only=True):

@@ -65,6 +65,10 @@ class Layout:
         #: How far the comparison of images with their checksums is.
         self.scrub_state = self.spool / "scrub.json"
         self.rate_limits = self.spool / "rate_limit.sqlite3"
+        #: Pictures that came in, by their content.
+        self.inputs = data / "inputs"
+        #: When they were last swept; its lock keeps the sweep and those that begin to use one apart.
+        self.inputs_swept = self.inputs / "swept"
         self.outputs = data / "outputs"
         self.image_index = self.outputs / "index.sqlite3"
         #: What the runner learned of each model's latents.
@@ -74,11 +78,12 @@ class Layout:
         self.compiled = self.cache / "compiled"
         self._spool = str(self.spool)
         self._outputs = str(self.outputs)
+        self._inputs = str(self.inputs)
 
     def folders(self, states: tuple[str, ...]) -> list[Path]:
         """The folders that the programs make at their start, those that hold others first."""
         inner = [self.spool / name for name in (*states, *_FOLDERS)]
-        return [self.spool, *inner, self.outputs]
+        return [self.spool, *inner, self.inputs, self.outputs]
 
     def disposable_folders(self) -> list[Path]:
         """More of them, which anybody may remove at any time."""
@@ -123,6 +128,10 @@ class Layout:
     def deletion(self, image_id: str) -> Path:
         """Exists from the moment at which an image is deleted until all its bytes are gone."""
         return self.deleting / f"{image_id}.json"
+
+    def input(self, sha256: str) -> Path:
+        """The file of a picture that came in."""
+        return Path(f"{self._inputs}/{sha256[:2]}/{sha256}.png")
 
     # --- Runners ------------------------------------------------------------------------------
 

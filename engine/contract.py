@@ -27,6 +27,10 @@ class DrawTask:
     #: `num_images` and `seed` are the job's; what is drawn is in `seeds`.
     settings: EffectiveSettings
     seeds: tuple[int, ...]
+    #: The picture to begin from, and what of it is drawn anew (white; black is kept), both in the size of the settings:
+    #: RGB and grey. None: it is drawn from the words alone, or all of it is drawn anew.
+    image: Image | None = None
+    mask: Image | None = None
     #: 0 for the fastest plan that fits; 1 for the next one that needs less memory, after running out of it.
     fallback_level: int = 0
 
@@ -83,8 +87,11 @@ class Listener(Protocol):
     def warned(self, sentence: str) -> None:
         """Something about the whole task is otherwise than asked, as words that the model does not read."""
 
-    def step(self, index: int, step: int) -> None:
-        """Step `step` (from 1) of the image of `seeds[index]` is done."""
+    def step(self, index: int, step: int, steps: int) -> None:
+        """Step `step` (from 1) of the `steps` that the image of `seeds[index]` takes is done.
+
+        An image that begins from a picture takes fewer than the settings say.
+        """
 
     def preview(self, webp: bytes) -> None:
         """How the current image looks so far, as a small WebP."""

@@ -59,9 +59,9 @@ class StubEngine:
         listener.drawing()
         for index, seed in enumerate(task.seeds):
             for step in range(1, steps + 1):
-                _do_step(listener, index, step, seconds, is_deaf="deaf" in words)
+                _do_step(listener, index, (step, steps), seconds, is_deaf="deaf" in words)
             while stays and index == 1:
-                _do_step(listener, index, steps, seconds, is_deaf=False)
+                _do_step(listener, index, (steps, steps), seconds, is_deaf=False)
             yield self._image(task, seed)
 
     def _is_first(self, prompt: str) -> bool:
@@ -93,9 +93,9 @@ class StubEngine:
         )
 
 
-def _do_step(listener: Listener, index: int, step: int, seconds: float, *, is_deaf: bool) -> None:
+def _do_step(listener: Listener, index: int, step: tuple[int, int], seconds: float, *, is_deaf: bool) -> None:
     time.sleep(seconds)
-    listener.step(index, step)
+    listener.step(index, *step)
     if not is_deaf:
         listener.check_interrupts()
 

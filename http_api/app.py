@@ -15,7 +15,7 @@ from falcon.media import JSONHandler
 
 from core.hosts import is_loopback
 from core.settings import Settings
-from http_api import collection_routes, queue_routes, routes, site_routes
+from http_api import collection_routes, input_routes, queue_routes, routes, site_routes
 from http_api.access import KeyFile, check_exposure
 from http_api.route import Context, Operations, Route, add_routes
 from http_api.server import blocking, errors, request_metrics
@@ -31,7 +31,13 @@ from service.services import Services, build_services
 App = falcon.App[Request, Response]
 
 #: All tables. Another API beside ours brings its own, and is added here.
-ROUTES: Final = (*routes.ROUTES, *queue_routes.ROUTES, *collection_routes.ROUTES, *site_routes.ROUTES)
+ROUTES: Final = (
+    *routes.ROUTES,
+    *queue_routes.ROUTES,
+    *collection_routes.ROUTES,
+    *input_routes.ROUTES,
+    *site_routes.ROUTES,
+)
 
 
 def create_app(services: Services, table: Sequence[Route] = ROUTES) -> App:

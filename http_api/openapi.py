@@ -83,6 +83,8 @@ def _operation(route: Route, operation: Operation, by_type: _Schemas) -> _Schema
     }
     if operation.body:
         described["requestBody"] = {"required": True, "content": _json(by_type[operation.body])}
+    if operation.file_body:
+        described["requestBody"] = {"required": True, "content": _file(operation.file_body)}
     if operation.scope is Scope.OPEN:
         described["security"] = []
     return described
@@ -146,7 +148,7 @@ def _errors(path: str, operation: Operation) -> set[int]:
         *([416] if 206 in operation.answers else []),
         *(_KEY_ERRORS if operation.scope is not Scope.OPEN else []),
         *(_WRITE_ERRORS if not operation.is_reading else []),
-        *(_BODY_ERRORS if operation.body else []),
+        *(_BODY_ERRORS if operation.body or operation.file_body else []),
     }
 
 
@@ -159,6 +161,14 @@ def _response(status: int, answer: type[Struct] | str | None, by_type: _Schemas)
 
 def _json(schema: _Schema) -> _Schema:
     return {"application/json": {"schema": schema}}
+
+
+def _file(kinds: Iterable[str]) -> _Schema:
+    """A body that is a file, or a form with one."""
+    binary = {kind: {"schema": {"type": "string", "format": "binary", "contentMediaType": kind}} for kind in kinds}
+    part = {"type": "string", "format": "binary"}
+    form = {"type": "object", "properties": {"file": part}, "required": ["file"]}
+    return {**binary, "multipart/form-data": {"schema": form}}
 
 
 def _content(media: str) -> _Schema:
@@ -180,13 +190,13 @@ _MEANINGS: Final = {
     400: "The request is wrong",
     401: "A key is needed",
     403: "This key may not, or the request comes from another web site",
-    404: "There is no such job or image",
+    404: "There is no such job, image or input",
     408: "The body did not arrive in time",
     409: "The job's state does not allow it, or a newer version of this program wrote the job",
     411: "Content-Length is missing",
     413: "The body is too large",
     414: "The address is too long",
-    415: "The body is not JSON",
+    415: "The body is of another type than is read here",
     416: "The range lies outside of the file",
     417: "The Expect header cannot be met",
     422: "The Idempotency-Key was used for another request",

@@ -15,6 +15,7 @@ import falcon
 from falcon import Request, Response
 from msgspec import Struct
 
+from core.strict_json import SIZE_LIMIT
 from http_api.access import Scope
 from http_api.api.page_events import render
 from http_api.api.rendering import StatusRenderer
@@ -74,6 +75,10 @@ class Operation:
     headers: tuple[Header, ...] = ()
     #: The struct of the JSON body; None: there is none to read.
     body: type[Struct] | None = None
+    #: The media types of a body that is a file, which may also be the one part of a form; empty: there is none.
+    file_body: tuple[str, ...] = ()
+    #: The largest body, in bytes.
+    body_limit: int = SIZE_LIMIT
     #: Statuses of errors, beside those that follow from the rest of the row.
     errors: tuple[int, ...] = ()
 

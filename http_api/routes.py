@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from core.strict_json import SIZE_LIMIT
 from enrich.enricher import STYLES
 from http_api.access import Scope
 from http_api.api import answers, queue_answers
@@ -11,12 +12,7 @@ from http_api.api.enrich import EnrichRequest, EnrichResource
 from http_api.api.events import EventResource
 from http_api.api.gallery import GalleryQuery, GalleryResource
 from http_api.api.generate import GenerateResource
-from http_api.api.images import (
-    ImageResource,
-    MetadataResource,
-    PngResource,
-    ThumbnailResource,
-)
+from http_api.api.images import ImageResource, MetadataResource, PngResource, ThumbnailResource
 from http_api.api.jobs import (
     CancelResource,
     JobListQuery,
@@ -30,6 +26,7 @@ from http_api.api.models import ModelResource
 from http_api.api.queue import QueueQuery, QueueResource, ResetQueueResource
 from http_api.api.status import StatusQuery, StatusResource
 from http_api.route import FILE_HEADERS, IF_NONE_MATCH, Header, Operation, Route, Tag, file_answers
+from jobs.pictures import LONGEST_DATA_URL
 from jobs.schema import GenerateRequest
 
 JOBS: Final = Tag("jobs", "Submit jobs, follow them, cancel them, try them again.")
@@ -56,6 +53,7 @@ ROUTES: Final = (
             "Location leads to its status.",
             headers=(_KEY,),
             body=GenerateRequest,
+            body_limit=SIZE_LIMIT + 2 * LONGEST_DATA_URL,
             answers={200: answers.AcceptedAnswer},
             errors=(422, 429),
         ),

@@ -37,6 +37,10 @@ class Capacity:
         """Raise QueueFull or StorageUnavailable if no further job can be taken now."""
         if self.pending_count() >= self._max_pending:
             raise QueueFull(self._max_pending)
+        self.check_space()
+
+    def check_space(self) -> None:
+        """Raise StorageUnavailable where no more free space is left than the reserve."""
         if not self.has_space():
             raise StorageUnavailable(
                 f"Less than the reserve of {self._reserve_bytes >> 20} MiB is free on the disk; nothing was stored."

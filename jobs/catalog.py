@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -13,7 +13,8 @@ from msgspec import Meta, Struct
 
 from core import text_file
 from core.explain import explain
-from jobs import absence, limits
+from jobs import abilities, absence, limits
+from jobs.abilities import Abilities
 from jobs.errors import CatalogError, UnknownModel
 from jobs.limits import Limits
 from jobs.schema import ModelDefaults
@@ -31,6 +32,9 @@ class Capabilities(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     callback_steps: bool = False
     #: Whether guidance is done by a second pass with the negative prompt (`true_cfg_scale`), as Qwen-Image does it.
     true_cfg: bool = False
+    #: Whether it draws from a picture, and mends or continues one; None: as pipelines of its class do.
+    image_to_image: bool | None = None
+    inpainting: bool | None = None
 
 
 class Speed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,7 +85,8 @@ class _CatalogFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Catalog:
     """The models by key. `folder` is where the catalog file lies, `weights` where pulled models lie.
 
-    `elsewhere` answers the models whose weights another program sees, one that would run them.
+    `elsewhere` answers the models whose weights another program sees, one that would run them, and the classes of
+    their pipelines.
     """
 
     def __init__(
@@ -90,7 +95,7 @@ class Catalog:
         default: str,
         folder: Path,
         weights: Path,
-        elsewhere: Callable[[], Collection[str]] = tuple,
+        elsewhere: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.models = models
         self.preferred = default
@@ -99,7 +104,7 @@ class Catalog:
         self._elsewhere = elsewhere
 
     @classmethod
-    def load(cls, path: Path, weights: Path, elsewhere: Callable[[], Collection[str]] = tuple) -> Catalog:
+    def load(cls, path: Path, weights: Path, elsewhere: Callable[[], Mapping[str, str]] = dict) -> Catalog:
         """Read and check the catalog; raises CatalogError with a sentence that names the fault."""
         try:
             text = text_file.read(path)
@@ -163,6 +168,26 @@ class Catalog:
     def available(self) -> Iterator[str]:
         """The keys of the models that can run here."""
         return (key for key in self.models if self.is_available(key))
+
+    def pipeline(self, key: str) -> str:
+        """The class of a model's pipeline by its weights, here or elsewhere; empty where nobody has seen them."""
+        return abilities.pipeline_of(self.path(key)) or self._elsewhere().get(key, "")
+
+    def abilities(self, key: str) -> Abilities:
+        """What a model draws from, and how: as pipelines of its class, unless its entry says otherwise."""
+        found, said = abilities.of_pipeline(self.pipeline(key)), self.entry(key).capabilities
+        return msgspec.structs.replace(
+            found,
+            image_to_image=found.image_to_image if said.image_to_image is None else said.image_to_image,
+            inpainting=found.inpainting if said.inpainting is None else said.inpainting,
+        )
+
+    def capabilities(self, key: str) -> Capabilities:
+        """What the entry of a model says that it does, completed by what pipelines of its class do."""
+        found = self.abilities(key)
+        return msgspec.structs.replace(
+            self.entry(key).capabilities, image_to_image=found.image_to_image, inpainting=found.inpainting
+        )
 
     @property
     def default(self) -> str:

@@ -6,6 +6,7 @@ own defaults, the warnings about what is done otherwise than asked, and the sent
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
@@ -35,6 +36,26 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.drawn_side is None or shorter <= self.drawn_side:
             return height, width
         return self._scaled(height, self.drawn_side / shorter), self._scaled(width, self.drawn_side / shorter)
+
+    def shaped_like(self, height: int, width: int, most_pixels: int) -> tuple[int, int]:
+        """The height and width of a picture of this shape: its own where they are allowed, else the nearest below.
+
+        At most `most_pixels`, unless that is less than can be made.
+        """
+        most = min(most_pixels, self.max_pixels)
+        scale = min(1.0, math.sqrt(most / (height * width)), self.max_side / max(height, width))
+        scale = max(scale, self.min_side / min(height, width))
+        sides = [self._rounded(height * scale), self._rounded(width * scale)]
+        while math.prod(sides) > self.max_pixels and max(sides) > self._rounded(0):
+            sides[sides.index(max(sides))] -= self.size_multiple
+        return sides[0], sides[1]
+
+    def _rounded(self, side: float) -> int:
+        """The side that can be drawn nearest below, but at least the smallest."""
+        smallest = -(-self.min_side // self.size_multiple)
+        largest = self.max_side // self.size_multiple
+        # A hair's breadth more than the quotient: 0.7 x 720 must not become 503.
+        return max(smallest, min(largest, int(side / self.size_multiple + 1e-6))) * self.size_multiple
 
     def _scaled(self, side: int, scale: float) -> int:
         return max(self.min_side, round(side * scale / self.size_multiple) * self.size_multiple)
@@ -92,6 +113,11 @@ RULES: Final = (
         fields=("guidance_scale",),
         right=lambda limits: f"a number from 0 to {limits.max_guidance_scale:g}",
         allows=lambda limits, scale: scale <= limits.max_guidance_scale,
+    ),
+    Rule(
+        fields=("strength", "num_inference_steps"),
+        right=lambda _: "at least 1 together, since that is the number of steps that are drawn",
+        allows=lambda _, strength, steps: strength is None or strength * steps >= 1,
     ),
     _side("height"),
     _side("width"),

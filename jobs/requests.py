@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -15,6 +16,9 @@ from jobs import limits
 from jobs.absence import NOT_PULLED
 from jobs.catalog import Catalog, ModelEntry
 from jobs.ids import timestamp
+from jobs.picture_fields import JobPicture
+from jobs.pictures import check as check_pictures
+from jobs.pictures import has_margins
 from jobs.schema import DroppedRequest, EffectiveSettings, GenerateRequest, Job, RequestSettings
 
 _PULL: Final = " The operator can fetch them with: python -m runner.models pull {}"
@@ -23,6 +27,7 @@ _DRAWN_SEEDS: Final = 2**32
 
 
 Request = TypeVar("Request", bound=GenerateRequest)
+_NO_PICTURES: Final[Mapping[str, JobPicture]] = {}
 
 
 class RequestValidator:
@@ -48,11 +53,17 @@ class RequestValidator:
         order: str,
         source: Literal["http", "file"],
         drop: str | None = None,
+        pictures: Mapping[str, JobPicture] = _NO_PICTURES,
     ) -> Job:
-        """The job that a valid request asks for, with its effective settings; draws the seed if none was given."""
+        """The job that a valid request asks for, with its effective settings; draws the seed if none was given.
+
+        `pictures` are those that it names, by its fields. Raises InvalidRequest where their size leads beyond a limit.
+        """
         key = self._known_model(request.model_id)
         entry = self.catalog.entry(key)
-        effective, replaced = limits.keep(_effective(request.settings, entry), entry.limits)
+        effective = _effective(request, entry, pictures.get("image"))
+        _check_limits(effective, key, entry)
+        effective, replaced = limits.keep(effective, entry.limits)
         return Job(
             id=job_id,
             order=order,
@@ -64,6 +75,8 @@ class RequestValidator:
             settings=sent_settings(request.settings),
             labels=distinct(request.labels),
             effective_settings=effective,
+            image=pictures.get("image"),
+            mask=pictures.get("mask"),
             callback_steps=_callback_steps(request.settings, entry),
             warnings=[
                 *_ignored(request, key, entry),
@@ -85,7 +98,9 @@ class RequestValidator:
         self._check_prompt("negative_prompt", request.negative_prompt or "")
         key = self._known_model(request.model_id)
         self._require_weights(key)
-        _check_limits(request.settings, key, self.catalog.entry(key))
+        check_pictures(request, key, self.catalog)
+        self._check_scheduler(request, key)
+        _check_limits(_effective(request, self.catalog.entry(key), None), key, self.catalog.entry(key))
         return request
 
     def _check_prompt(self, field: str, text: str) -> None:
@@ -110,6 +125,17 @@ class RequestValidator:
         hint = _PULL.format(key) if absence == NOT_PULLED else ""
         raise InvalidRequest(f"model_id is {shown(key)}, {absence}; available now: {here}.{hint}", "model_id")
 
+    def _check_scheduler(self, request: GenerateRequest, key: str) -> None:
+        name = request.settings.scheduler
+        if name is UNSET or name is None:
+            return
+        known = self.catalog.abilities(key).schedulers_for(has_picture=request.image is not None)
+        if name not in known:
+            right = f"one of {', '.join(known)}" if known else "left out: this model has only its own"
+            raise InvalidRequest(
+                f"settings.scheduler is {shown(name)}; for {key} it must be {right}.", "settings.scheduler"
+            )
+
     def _expected_by_model(self, document: dict[str, Any]) -> dict[str, str]:
         """What the model of a request that is not valid allows; empty if it names no model that is known."""
         name = document.get("model_id")
@@ -129,12 +155,43 @@ def sent_settings(settings: RequestSettings) -> dict[str, Any]:
     return given
 
 
-def _effective(settings: RequestSettings, entry: ModelEntry) -> EffectiveSettings:
+def _effective(request: GenerateRequest, entry: ModelEntry, image: JobPicture | None) -> EffectiveSettings:
+    """The settings as they were sent, completed by the size of the picture to begin from and the model's defaults."""
     values = msgspec.to_builtins(entry.defaults)
-    given = sent_settings(settings)
+    given = {name: value for name, value in sent_settings(request.settings).items() if value is not None}
     values.update({name: value for name, value in given.items() if name in values})
-    values["seed"] = _seed(settings)
+    values["outpaint"] = given.get("outpaint") if has_margins(request) else None
+    values["seed"] = _seed(request.settings)
+    if request.image is None:
+        values["strength"] = None
+    elif image is not None:
+        values["height"], values["width"] = _size(request, entry, image)
     return msgspec.convert(values, EffectiveSettings)
+
+
+def _size(request: GenerateRequest, entry: ModelEntry, image: JobPicture) -> tuple[int, int]:
+    """Height and width for a picture that begins from `image`: what was sent, the rest in its shape.
+
+    One that is drawn anew as a whole gets no more pixels than the model usually draws; where part of it is kept, it
+    keeps its own size if the model allows that.
+    """
+    sent, defaults, width, height = request.settings, entry.defaults, image.width, image.height
+    keeps_part = request.mask is not None or has_margins(request)
+    if sent.outpaint is not UNSET and sent.outpaint is not None:
+        width, height = sent.outpaint.grown(width, height)
+    if sent.width is not UNSET and sent.height is not UNSET:
+        return sent.height, sent.width
+    if sent.width is not UNSET:
+        return entry.limits.shaped_like(
+            max(1, round(height * sent.width / width)), sent.width, entry.limits.max_pixels
+        )[0], sent.width
+    if sent.height is not UNSET:
+        return sent.height, entry.limits.shaped_like(
+            sent.height, max(1, round(width * sent.height / height)), entry.limits.max_pixels
+        )[1]
+    return entry.limits.shaped_like(
+        height, width, entry.limits.max_pixels if keeps_part else defaults.height * defaults.width
+    )
 
 
 def _seed(settings: RequestSettings) -> int:
@@ -154,6 +211,8 @@ def _ignored(request: GenerateRequest, key: str, entry: ModelEntry) -> list[str]
     found = []
     if request.negative_prompt and not entry.capabilities.negative_prompt:
         found.append(f"negative_prompt is ignored: {key} does not support it.")
+    if request.image is None and request.settings.strength not in (UNSET, None):
+        found.append("settings.strength is ignored: there is no image to begin from.")
     if request.settings.callback is not UNSET:
         found.append("settings.callback is ignored: a function cannot be sent; poll the status instead.")
     if request.settings.callback_steps not in (UNSET, None) and not entry.capabilities.callback_steps:
@@ -174,9 +233,9 @@ def _enlarged(effective: EffectiveSettings, key: str, entry: ModelEntry) -> list
     return [f"{key} draws this at {width}x{height}; it is then enlarged to {effective.width}x{effective.height}."]
 
 
-def _check_limits(settings: RequestSettings, key: str, entry: ModelEntry) -> None:
+def _check_limits(effective: EffectiveSettings, key: str, entry: ModelEntry) -> None:
     """Compare what was sent, completed by the defaults, with what the model can make."""
-    broken = limits.check(_effective(settings, entry), entry.limits)
+    broken = limits.check(effective, entry.limits)
     if broken:
         raise InvalidRequest(
             f"{broken.subject('settings')} is {broken.value}; {key} needs {broken.right}.",

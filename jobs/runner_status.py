@@ -96,6 +96,8 @@ class RunnerStatus(Struct, frozen=True, kw_only=True):
     plans: dict[str, dict[str, Any]] = {}
     #: The models whose weights the runner sees.
     available_models: list[str] = []
+    #: The classes of their pipelines, as far as these can be told.
+    pipelines: dict[str, str] = {}
     #: Median time of a denoising step recently, by model.
     step_seconds: dict[str, float] = {}
     #: Time that the last load took, by model.
@@ -208,18 +210,21 @@ def why_stopped(layout: Layout) -> str | None:
     return latest.message if latest is not None and latest.state is RunnerState.STOPPED else None
 
 
-def available_models(layout: Layout) -> frozenset[str]:
-    """The models whose weights the runners see or, where they have ended, last saw. Cheap: asked for each request."""
-    found: set[str] = set()
+def available_models(layout: Layout) -> dict[str, str]:
+    """The models whose weights the runners see or, where they have ended, last saw, and the classes of their pipelines.
+
+    Cheap: asked for each request.
+    """
+    found: dict[str, str] = {}
     for device in layout.runners()[1]:
         with suppress(FileNotFoundError):  # removed since it was listed
             status = layout.runner_status(device).stat()
             found |= _available_for(layout, device, status.st_ino, status.st_mtime_ns)
-    return frozenset(found)
+    return found
 
 
 @lru_cache(maxsize=32)
-def _available_for(layout: Layout, device: str, _inode: int, _changed: int) -> frozenset[str]:
+def _available_for(layout: Layout, device: str, _inode: int, _changed: int) -> dict[str, str]:
     """The models of one status file, which is replaced as a whole, so that another inode or time is another file."""
     status = read(layout, device)
-    return frozenset(status.available_models if status else ())
+    return {model: status.pipelines.get(model, "") for model in status.available_models} if status else {}

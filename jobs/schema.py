@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from core.explain import EXPECTED
+from jobs.picture_fields import JobPicture, Outpaint, PictureReference
 
 SCHEMA_VERSION: Final = 1
 MAX_IMAGES: Final = 8
@@ -70,6 +71,17 @@ Width = Annotated[int, Meta(ge=8, le=16384, description="Image width in pixels")
 SequenceLength = Annotated[
     int, Meta(ge=1, le=512, description="Tokens of the prompt that are read; the model may allow fewer")
 ]
+Strength = Annotated[
+    Annotated[float, Meta(gt=0, le=1)] | None,
+    Meta(
+        title="Denoising strength",
+        description="How far from `image` to go, and which part of the steps is done for that; null: there is none",
+    ),
+]
+SchedulerName = Annotated[
+    Annotated[str, Meta(max_length=64)] | None,
+    Meta(description="A noise schedule of the model's list in /models; null: the model's own"),
+]
 
 MAX_LABELS: Final = 16
 Labels = Annotated[
@@ -96,6 +108,9 @@ class RequestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     height: Height | UnsetType = UNSET
     width: Width | UnsetType = UNSET
     max_sequence_length: SequenceLength | UnsetType = UNSET
+    strength: Strength | UnsetType = UNSET
+    outpaint: Annotated[Outpaint | None, Meta(description="Margins to draw around `image`")] | UnsetType = UNSET
+    scheduler: SchedulerName | UnsetType = UNSET
     seed: (
         Annotated[
             int, Meta(ge=-1, le=MAX_SEED, description="Image k uses seed + k - 1; -1, null or absent: drawn at random")
@@ -120,6 +135,8 @@ class ModelDefaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     height: Height = 1024
     width: Width = 1024
     max_sequence_length: SequenceLength = 512
+    strength: Strength = 0.6
+    scheduler: SchedulerName = None
 
 
 class EffectiveSettings(ModelDefaults, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -128,7 +145,18 @@ class EffectiveSettings(ModelDefaults, frozen=True, kw_only=True, forbid_unknown
     A setting that came after a job was stored reads as its default.
     """
 
+    #: None where the picture is drawn from noise alone.
+    strength: Strength = None
+    outpaint: Outpaint | None = None
     seed: int
+
+    @property
+    def drawn_steps(self) -> int:
+        """The denoising steps of one image: fewer than asked for where it begins from a picture.
+
+        Pipelines round one way or the other, so the engine tells the number that it really does.
+        """
+        return self.num_inference_steps if self.strength is None else int(self.num_inference_steps * self.strength)
 
 
 class GenerateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,6 +165,20 @@ class GenerateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     model_id: Annotated[str, Meta(description="A key of the catalog, or the model's hub id")]
     prompt: Annotated[str, Meta(min_length=1, description="What the image shows")]
     negative_prompt: Annotated[str, Meta(description="What to avoid, where the model supports it")] | None = None
+    image: (
+        Annotated[
+            PictureReference,
+            Meta(description="The picture to begin from: in_... (POST /inputs), img_... (the gallery) or a data: URL"),
+        ]
+        | None
+    ) = None
+    mask: (
+        Annotated[
+            PictureReference,
+            Meta(description="A picture of the size of `image`: what is white is drawn anew, what is black is kept"),
+        ]
+        | None
+    ) = None
     settings: RequestSettings = msgspec.field(default_factory=RequestSettings)
     labels: Labels = []
 
@@ -185,6 +227,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Given to every image of the job.
     labels: list[str] = []
     effective_settings: EffectiveSettings
+    image: JobPicture | None = None
+    mask: JobPicture | None = None
     callback_steps: int | None = None
     warnings: list[str] = []
     created_at: str

@@ -36,6 +36,8 @@ class Sidecar(Struct, frozen=True, kw_only=True):
     scheduler_options: dict[str, Any] = {}
     #: The job's effective settings; `seed` is the job's, see `seed` below for the image's own.
     settings: EffectiveSettings
+    #: SHA-256 of the pictures that it was made from, by the field of the request (`image`, `mask`).
+    inputs: dict[str, str] = {}
     #: The seed that makes this image alone (with num_images 1).
     seed: int
     image_number: int

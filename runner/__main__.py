@@ -21,7 +21,6 @@ from jobs.catalog import Catalog
 from jobs.drops.adopter import Adopter
 from jobs.errors import CatalogError
 from jobs.requests import RequestValidator
-from jobs.spool import Spool
 from runner.housekeeping import Housekeeping
 from runner.job_source import JobSource
 from runner.orphan import Orphans
@@ -31,6 +30,7 @@ from runner.wake import WakePipe
 from runner.worker_process import WORKER_COMMAND, WorkerProcess, worker_environment
 from runner.worker_slot import WorkerSlot
 from service.data import Data, open_data
+from service.pictures import Pictures
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def main(worker_command: Sequence[str] = WORKER_COMMAND) -> int:
                 return EX_TEMPFAIL
         _sweep(data)
         with Housekeeping(data):
-            refusal = _supervise(settings, catalog, data.spool, worker_command, locks)
+            refusal = _supervise(settings, catalog, data, worker_command, locks)
     finally:
         for lock in locks:
             lock.release()
@@ -89,12 +89,13 @@ def _sweep(data: Data) -> None:
 
 
 def _supervise(
-    settings: Settings, catalog: Catalog, spool: Spool, worker_command: Sequence[str], locks: Sequence[ExclusiveLock]
+    settings: Settings, catalog: Catalog, data: Data, worker_command: Sequence[str], locks: Sequence[ExclusiveLock]
 ) -> str | None:
     wake = WakePipe()
     requests = _listen_for_signals(wake)
     validator = RequestValidator(catalog, settings.prompt_limit)
-    adopter = Adopter(spool, validator, settings.quiet_seconds)
+    spool = data.spool
+    adopter = Adopter(spool, validator, settings.quiet_seconds, pictures=Pictures(data.inputs, data.store))
     selector = selectors.DefaultSelector()
     slots, strays = make_slots(settings, spool.layout, selector, worker_command)
     board = StatusBoard(spool.layout, catalog, slots, strays)

@@ -15,13 +15,16 @@ from jobs import ids
 from jobs.catalog import Catalog
 from jobs.claims import Claim
 from jobs.ids import timestamp
+from jobs.pictures import FIELDS
 from jobs.schema import MAX_SEED, Job, Phase
 from outputs.errors import ImageNotFound
+from outputs.inputs import InputStore
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from runner.messages import Event, Loaded, Loading, WarmingUp
 from runner.progress_reporter import ProgressReporter
 from runner.saving import ImageSaver
+from runner.starting_picture import StartingPicture, starting_picture
 from runner.stop_switch import StopSwitch
 
 logger = logging.getLogger(__name__)
@@ -42,6 +45,7 @@ class WorkerContext:
     settings: Settings
     catalog: Catalog
     store: ImageStore
+    inputs: InputStore
     engine: Engine
     stop: StopSwitch
     send: Callable[[Event], None]
@@ -66,8 +70,8 @@ class JobRun:
     def run(self) -> None:
         """Commit all images.
 
-        Raises StopRequested, CancelRequested, LostClaim, UnknownModel, OSError from the storage, and what the engine
-        raises.
+        Raises StopRequested, CancelRequested, LostClaim, UnknownModel, InputNotFound, DamagedInput, OSError from the
+        storage, and what the engine raises.
         """
         self._reporter.phase(Phase.PREPARING)
         self.check_interrupts()
@@ -76,10 +80,11 @@ class JobRun:
         if not self._numbers:
             return
         with ImageSaver(self._context.store, self._context.settings.embed_metadata, self._saved) as saver:
-            images = self._context.engine.draw(self._task(), self)
+            start = starting_picture(self._job, self._context.inputs)
+            images = self._context.engine.draw(self._task(start), self)
             for number, drawn in zip(self._numbers, images, strict=True):
-                saver.submit(drawn.image, self._sidecar(number, drawn))
-            self._reporter.phase(Phase.SAVING, self._numbers[-1], self._job.effective_settings.num_inference_steps)
+                saver.submit(start.restored(drawn.image) if start else drawn.image, self._sidecar(number, drawn))
+            self._reporter.phase(Phase.SAVING, self._numbers[-1], self._reporter.total_steps)
             saver.finish()
 
     def _missing(self) -> list[int]:
@@ -103,7 +108,7 @@ class JobRun:
     def _image_id(self, number: int) -> str:
         return ids.image_id(self._job.order, number)
 
-    def _task(self) -> DrawTask:
+    def _task(self, start: StartingPicture | None) -> DrawTask:
         job = self._job
         return DrawTask(
             model=job.model_id,
@@ -111,6 +116,8 @@ class JobRun:
             negative_prompt=job.negative_prompt,
             settings=job.effective_settings,
             seeds=tuple(image_seed(job.effective_settings.seed, number) for number in self._numbers),
+            image=start.image if start else None,
+            mask=start.mask if start else None,
             fallback_level=fallback_level_of(job),
         )
 
@@ -142,9 +149,9 @@ class JobRun:
         self._claim.warn(sentence)
         self._job = self._claim.job
 
-    def step(self, index: int, step: int) -> None:
+    def step(self, index: int, step: int, steps: int) -> None:
         """Report it."""
-        self._reporter.step(self._numbers[index], step)
+        self._reporter.step(self._numbers[index], step, steps)
 
     def preview(self, webp: bytes) -> None:
         """Show it; a disk that refuses previews is logged once and costs nothing else."""
@@ -186,6 +193,7 @@ class JobRun:
             scheduler=made_with.scheduler,
             scheduler_options=made_with.scheduler_options,
             settings=job.effective_settings,
+            inputs={name: found.id.removeprefix("in_") for name in FIELDS if (found := getattr(job, name))},
             seed=drawn.seed,
             image_number=number,
             total_images=job.effective_settings.num_images,

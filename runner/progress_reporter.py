@@ -25,7 +25,7 @@ class ProgressReporter:
         self._claim = claim
         self._send = send
         self._callback_steps = callback_steps
-        self._total = claim.job.effective_settings.num_inference_steps
+        self._total = claim.job.effective_settings.drawn_steps
         self._image_number = 1
         self._written_at = self._sent_at = float("-inf")
         self._last_step: tuple[int, float] | None = None
@@ -33,17 +33,22 @@ class ProgressReporter:
         self._seconds_timed = 0.0
         self._has_warned = False
 
+    @property
+    def total_steps(self) -> int:
+        """The steps of one image, as far as is known."""
+        return self._total
+
     def phase(self, phase: Phase, image_number: int = 1, step: int = 0) -> None:
         """Enter a phase."""
         self._image_number = image_number
         self._last_step = None
         self._write(phase, step)
 
-    def step(self, image_number: int, step: int) -> None:
-        """A step is done; reported every quarter of a second, every `callback_steps` if asked so, and at the last."""
+    def step(self, image_number: int, step: int, steps: int) -> None:
+        """A step of so many is done; reported every quarter of a second or `callback_steps` steps, and at the last."""
         now = time.monotonic()
         self._time(image_number, step, now)
-        self._image_number = image_number
+        self._image_number, self._total = image_number, steps
         is_last = step >= self._total
         if is_last or self._is_due(step, now):
             self._written_at = now

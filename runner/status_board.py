@@ -77,7 +77,8 @@ class StatusBoard:
         status = RunnerStatus(
             pid=os.getpid(),
             state=RunnerState.IDLE,
-            available_models=list(self._catalog.available()),
+            available_models=(available := list(self._catalog.available())),
+            pipelines={key: self._catalog.pipeline(key) for key in available},
             workers=workers,
             orphans=orphans,
             started_at=self._started_at,

@@ -26,6 +26,7 @@ from jobs.claims import Claim, claim, retry_or_fail
 from jobs.errors import CatalogError, LostClaim, UnknownModel
 from jobs.schema import Job, JobError
 from jobs.spool import Spool
+from outputs.inputs import DamagedInput, InputNotFound
 from runner.job_run import CancelRequested, JobRun, StopRequested, WorkerContext, fallback_level_of
 from runner.messages import Ended, Exiting, Outcome, Ready, Waiting
 from runner.stop_switch import StopSwitch
@@ -195,6 +196,8 @@ def describe(error: Exception, job: Job, device: str, folders: Sequence[Path] = 
             return "device", JobError(type="device_error", message=f"The device failed: {text}")
         case ModelUnavailable() | UnknownModel():
             return "job", JobError(type="model_unavailable", message=text)
+        case InputNotFound() | DamagedInput():
+            return "job", JobError(type="input_unavailable", message=text)
         case ValueError() | TypeError():
             return "job", JobError(type="invalid_settings", message=f"The model refused the request: {text}")
         case _:
@@ -267,7 +270,13 @@ def main(make_engine: EngineFactory = engine_of_device) -> None:
     if lock is None:
         return
     context = WorkerContext(
-        settings=settings, catalog=catalog, store=data.store, engine=engine, stop=stop, send=channel.send
+        settings=settings,
+        catalog=catalog,
+        store=data.store,
+        inputs=data.inputs,
+        engine=engine,
+        stop=stop,
+        send=channel.send,
     )
     Worker(data.spool, context, channel).run()
     logging.shutdown()

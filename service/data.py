@@ -9,6 +9,7 @@ from core.settings import Settings
 from jobs.index.job_index import JobIndex
 from jobs.spool import Spool
 from outputs.index.image_index import ImageIndex
+from outputs.inputs import InputStore
 from outputs.store import ImageStore
 
 
@@ -22,6 +23,7 @@ class Data:
     layout: Layout
     spool: Spool
     store: ImageStore
+    inputs: InputStore
     jobs: JobIndex
     images: ImageIndex
 
@@ -34,4 +36,5 @@ def open_data(settings: Settings) -> Data:
     spool = Spool(
         layout, max_pending=settings.max_pending, reserve_bytes=settings.reserve_megabytes << 20, observer=jobs
     )
-    return Data(layout=layout, spool=spool, store=ImageStore(layout, observer=images), jobs=jobs, images=images)
+    store = ImageStore(layout, observer=images)
+    return Data(layout=layout, spool=spool, store=store, inputs=InputStore(layout), jobs=jobs, images=images)

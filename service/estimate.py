@@ -60,9 +60,9 @@ class Estimator:
             return self._whole(snapshot.job)
         number, done = (seen.image_number, seen.step) if seen else (1, 0)
         if seen is not None and seen.phase is Phase.SAVING:
-            done = settings.num_inference_steps
+            done = settings.drawn_steps
         images_after = settings.num_images - number
-        return step * (images_after * settings.num_inference_steps + max(0, settings.num_inference_steps - done))
+        return step * (images_after * settings.drawn_steps + max(0, settings.drawn_steps - done))
 
     def _of_waiting(self, job: Job, position: int) -> float | None:
         """Its own time, and that of the jobs before it (taken to be like the latest ones), over all living runners."""
@@ -80,7 +80,7 @@ class Estimator:
         step = self._step_seconds(job)
         if step is None:
             return self._mean(job.model_id)
-        return step * job.effective_settings.num_images * job.effective_settings.num_inference_steps
+        return step * job.effective_settings.num_images * job.effective_settings.drawn_steps
 
     def _step_seconds(self, job: Job) -> float | None:
         """The step time of the runner that has the job; of the slowest one, while none has it."""

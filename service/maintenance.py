@@ -58,6 +58,7 @@ class Maintenance:
             return
         self._due = self._now() + INTERVAL
         self._try("Images that are being deleted could not be removed", self._data.store.finish_deletions)
+        self._try("Pictures that no job names could not be removed", self._data.inputs.sweep)
         self._try("The indexes could not be compared with the files", self._look)
         self._try("The logs of the indexes could not be copied back", self._shrink_logs)
         self._try("Images could not be compared with their checksums", self._scrub.turn)

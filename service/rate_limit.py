@@ -48,6 +48,7 @@ class Limited(StrEnum):
 
     JOBS = "jobs"
     FORWARDED_PROMPTS = "forwarded prompts"
+    INPUTS = "pictures"
 
 
 class RateLimiter:

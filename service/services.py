@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from core.settings import Settings
@@ -11,6 +11,7 @@ from jobs.catalog import Catalog
 from jobs.requests import RequestValidator
 from jobs.runner_status import available_models
 from service.data import Data, open_data
+from service.pictures import Pictures
 from service.rate_limit import Limited, RateLimiter
 
 
@@ -21,10 +22,13 @@ class Services(Data):
     settings: Settings
     catalog: Catalog
     validator: RequestValidator
+    pictures: Pictures
     enricher: Enricher
     limiter: RateLimiter
     #: Of prompts that leave this machine; without a limit where the enricher is the built-in one.
     enrich_limiter: RateLimiter
+    #: Of pictures that are sent by themselves: two for each job, the picture to begin from and its mask.
+    input_limiter: RateLimiter
 
 
 def build_services(settings: Settings) -> Services:
@@ -36,12 +40,18 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         catalog=catalog,
         validator=RequestValidator(catalog, settings.prompt_limit),
+        pictures=Pictures(data.inputs, data.store),
         enricher=_enricher(settings),
         limiter=RateLimiter(data.layout.rate_limits, settings.rate_limit),
         enrich_limiter=RateLimiter(
             data.layout.rate_limits,
             settings.rate_limit if settings.openai_endpoint.strip() else None,
             kind=Limited.FORWARDED_PROMPTS,
+        ),
+        input_limiter=RateLimiter(
+            data.layout.rate_limits,
+            replace(settings.rate_limit, amount=2 * settings.rate_limit.amount) if settings.rate_limit else None,
+            kind=Limited.INPUTS,
         ),
     )
 

@@ -11,6 +11,7 @@ import msgspec
 
 from core.errors import InvalidRequest
 from jobs.errors import DuplicateJob, JobNotFound
+from jobs.pictures import FIELDS, FoundPictures
 from jobs.requests import distinct, sent_settings
 from jobs.schema import GenerateRequest, Job, State
 from service.errors import KeyReused, StateConflict
@@ -48,13 +49,13 @@ class Submitter:
     def submit(self, request: GenerateRequest, client: Client, retry_of: str | None = None) -> tuple[State, Job]:
         """The job that `request` asks for, stored, and its state (pending, unless its key was used before).
 
-        Raises RateLimited, QueueFull, StorageUnavailable; then nothing is stored or charged. Raises
+        Raises RateLimited, QueueFull, StorageUnavailable; then nothing is charged, and no job is stored. Raises
         KeyReused for a key that belongs to another request, JobBusy while the request that used it first is still
         being stored, and InvalidRequest for one that can be none.
         """
         if client.idempotency_key is None:
-            job = self._job(request, None, retry_of)
-            self._charged(client, job, self._services.spool.submit)
+            job, found = self._job(request, None, retry_of)
+            self._charged(client, job, found, self._services.spool.submit)
             return State.PENDING, job
         _check_key(client.idempotency_key)
         job_id = str(uuid5(_KEY_NAMESPACE, f"{client.scope}\n{retry_of or ''}\n{client.idempotency_key}"))
@@ -73,6 +74,7 @@ class Submitter:
             "model_id": job.model_id,
             "prompt": job.prompt,
             "negative_prompt": job.negative_prompt,
+            **{name: picture.id for name in FIELDS if (picture := getattr(job, name))},
             "settings": {**job.settings, "seed": job.effective_settings.seed},
             "labels": job.labels,
         }
@@ -86,21 +88,27 @@ class Submitter:
         try:
             return self._repeat(request, job_id)
         except JobNotFound:
-            job = self._job(request, job_id, retry_of)
+            job, found = self._job(request, job_id, retry_of)
         try:
-            self._charged(client, job, self._services.spool.submit_named)
+            self._charged(client, job, found, self._services.spool.submit_named)
         except DuplicateJob:
             return self._repeat(request, job_id)
         return State.PENDING, job
 
-    def _job(self, request: GenerateRequest, job_id: str | None, retry_of: str | None) -> Job:
+    def _job(self, request: GenerateRequest, job_id: str | None, retry_of: str | None) -> tuple[Job, FoundPictures]:
+        found = self._services.pictures.find(request)
         order = self._services.spool.clock.issue()
-        job = self._services.validator.job(request, job_id=job_id or order, order=order, source="http")
-        return job.evolve(retry_of=retry_of) if retry_of else job
+        job = self._services.validator.job(
+            request, job_id=job_id or order, order=order, source="http", pictures=found.by_field
+        )
+        return job.evolve(retry_of=retry_of) if retry_of else job, found
 
-    def _charged(self, client: Client, job: Job, store: Callable[[Job], None]) -> None:
+    def _charged(self, client: Client, job: Job, found: FoundPictures, store: Callable[[Job], None]) -> None:
         receipt = self._services.limiter.charge(client.address, is_own_machine=client.is_own_machine)
         try:
+            if found.by_field:
+                self._services.spool.check_capacity()
+                self._services.pictures.hold(found)
             store(job)
         except BaseException:
             self._services.limiter.refund(receipt)
@@ -120,7 +128,13 @@ class Submitter:
             sent_settings(request.settings),
             distinct(request.labels),
         )
-        return asked == (job.model_id, job.prompt, job.negative_prompt, job.settings, job.labels)
+        return asked == (
+            job.model_id,
+            job.prompt,
+            job.negative_prompt,
+            job.settings,
+            job.labels,
+        ) and self._services.pictures.are_those_of(request, job)
 
 
 def _check_key(key: str) -> None:

@@ -160,18 +160,18 @@ def save_stable_diffusion_3(folder: Path) -> None:
     transformer = SD3Transformer2DModel(
         sample_size=32,
         patch_size=1,
-        in_channels=4,
+        in_channels=16,  # its inpainting takes no other number
         num_layers=1,
         attention_head_dim=8,
         num_attention_heads=4,
         caption_projection_dim=32,
         joint_attention_dim=32,
         pooled_projection_dim=64,
-        out_channels=4,
+        out_channels=16,
     )
     StableDiffusion3Pipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=_vae(4, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.0609, scaling_factor=1.5035),
+        vae=_vae(16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.0609, scaling_factor=1.5035),
         text_encoder=CLIPTextModelWithProjection(_clip_text_config(tokenizer)),
         tokenizer=tokenizer,
         text_encoder_2=CLIPTextModelWithProjection(_clip_text_config(tokenizer)),

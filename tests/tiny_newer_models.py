@@ -39,6 +39,21 @@ def save_stable_diffusion_xl(folder: Path) -> None:
     ).save_pretrained(folder, safe_serialization=True)
 
 
+def save_flux_fill(folder: Path) -> None:
+    """FLUX.1-Fill: a pipeline that only mends pictures, whose transformer is shown the picture and its mask."""
+    import torch
+    from diffusers import FluxFillPipeline, FluxPipeline, FluxTransformer2DModel
+
+    save_flux(folder)
+    plain = FluxPipeline.from_pretrained(folder)
+    torch.manual_seed(7)
+    # Beside the latents: those of what is kept, and eight times eight pixels of the mask for each cell, here four.
+    config = dict(plain.transformer.config) | {"in_channels": 4 + 4 + 4 * plain.vae_scale_factor**2, "out_channels": 4}
+    transformer = FluxTransformer2DModel.from_config(config)
+    parts = {name: part for name, part in plain.components.items() if part is not None}
+    FluxFillPipeline(**parts | {"transformer": transformer}).save_pretrained(folder, safe_serialization=True)
+
+
 def _qwen_tokenizer() -> Any:
     from transformers import Qwen2TokenizerFast  # type: ignore[attr-defined]  # made when it is asked for
 

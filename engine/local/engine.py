@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from math import prod
-from typing import Final
+from typing import Any, Final
 
 from msgspec import structs
 from PIL import ImageOps
@@ -30,6 +30,7 @@ from engine.local.generation import (
 from engine.local.pipelines import LoadedPipeline, Pipelines, advice
 from engine.local.preview_decoders import Geometry
 from engine.local.previews import Previews, TaskPreviews
+from engine.local.variants import scheduled
 from jobs.catalog import Catalog, ModelEntry
 
 _PACKAGES: Final = ("cyberimage", "diffusers", "torch", "transformers")
@@ -119,29 +120,42 @@ class _Drawing:
     def images(self) -> Iterator[DrawnImage]:
         """Load what is needed, then draw."""
         loaded = self._pipeline()
-        at_once = self._engine.pipelines.images_at_once(loaded, prod(self._size), len(self._task.seeds))
-        self._warm_up(loaded, at_once)
-        self._listener.drawing()
-        request, capabilities = self._request(), self._entry.capabilities
-        for sentence in unread_words(loaded.pipeline, request, capabilities):
-            self._listener.warned(sentence)
-        with self._previewed(loaded):
-            for image in generate(loaded.pipeline, request, capabilities, self._on_step, batch_size=at_once):
-                if self._previews is not None:
-                    self._previews.after_picture(image.image)
-                yield self._finished(loaded, image)
+        task, request, capabilities = self._task, self._request(), self._entry.capabilities
+        pipeline = loaded.pipeline
+        if task.image is not None:
+            pipeline = loaded.from_picture(keeps_part=task.mask is not None)
+        with scheduled(pipeline, task.settings.scheduler):
+            at_once = self._at_once(loaded)
+            self._warm_up(loaded, pipeline, at_once)
+            self._listener.drawing()
+            for sentence in unread_words(pipeline, request, capabilities):
+                self._listener.warned(sentence)
+            with self._previewed(loaded, pipeline):
+                for image in generate(pipeline, request, capabilities, self._on_step, batch_size=at_once):
+                    if self._previews is not None:
+                        self._previews.after_picture(image.image)
+                    yield self._finished(loaded, pipeline, image)
 
     @contextmanager
-    def _previewed(self, loaded: LoadedPipeline) -> Iterator[None]:
+    def _previewed(self, loaded: LoadedPipeline, pipeline: Any) -> Iterator[None]:
         """Previews are shown of what is drawn within, if they are wanted."""
         if self._engine.previews is None:
             yield
             return
-        steps, geometry = self._task.settings.num_inference_steps, Geometry(width=self._size[1], height=self._size[0])
-        with watched(loaded.pipeline) as watch:
+        steps, geometry = self._task.settings.drawn_steps, Geometry(width=self._size[1], height=self._size[0])
+        with watched(pipeline) as watch:
             shared, show = self._engine.previews, self._listener.preview
             self._previews = TaskPreviews(shared, loaded, watch, geometry, steps, show)
             yield
+
+    def _at_once(self, loaded: LoadedPipeline) -> int:
+        """How many images are drawn together: those that begin from a picture one by one.
+
+        Pipelines draw the noise of a picture's latents once for a batch, so its images would depend on each other.
+        """
+        if self._task.image is not None:
+            return 1
+        return self._engine.pipelines.images_at_once(loaded, prod(self._size), len(self._task.seeds))
 
     def _pipeline(self) -> LoadedPipeline:
         task, pipelines = self._task, self._engine.pipelines
@@ -154,7 +168,7 @@ class _Drawing:
         self._listener.loaded(task.model, loaded.seconds, loaded.describe(), pipelines.models)
         return loaded
 
-    def _warm_up(self, loaded: LoadedPipeline, at_once: int) -> None:
+    def _warm_up(self, loaded: LoadedPipeline, pipeline: Any, at_once: int) -> None:
         """Compile before the first picture, so that it shows as such and not as a step that takes a minute."""
         shape = (at_once, *self._size)
         if not loaded.must_warm_up(shape):
@@ -162,15 +176,17 @@ class _Drawing:
         self._listener.warming_up(loaded.model)
         request = self._request()
         settings = structs.replace(request.settings, num_inference_steps=_WARM_UP_STEPS)
+        if settings.strength is not None:
+            settings = structs.replace(settings, strength=1.0)
         request = replace(request, settings=settings, seeds=request.seeds[:at_once])
-        for _ in generate(loaded.pipeline, request, self._entry.capabilities, self._on_warm_up, batch_size=at_once):
+        for _ in generate(pipeline, request, self._entry.capabilities, self._on_warm_up, batch_size=at_once):
             loaded.warmed_up.add(shape)
 
-    def _on_warm_up(self, _index: int, _step: int, _latents: Tensor | None) -> None:
+    def _on_warm_up(self, _index: int, _step: int, _steps: int, _latents: Tensor | None) -> None:
         self._listener.check_interrupts()
 
-    def _on_step(self, index: int, step: int, latents: Tensor | None) -> None:
-        self._listener.step(index, step)
+    def _on_step(self, index: int, step: int, steps: int, latents: Tensor | None) -> None:
+        self._listener.step(index, step, steps)
         self._listener.check_interrupts()
         if self._previews is not None:
             self._previews.after_step(step, latents)
@@ -183,9 +199,11 @@ class _Drawing:
             negative_prompt=task.negative_prompt,
             settings=structs.replace(task.settings, height=height, width=width),
             seeds=task.seeds,
+            image=_in_size(task.image, (width, height)),
+            mask=_in_size(task.mask, (width, height)),
         )
 
-    def _finished(self, loaded: LoadedPipeline, drawn: GeneratedImage) -> DrawnImage:
+    def _finished(self, loaded: LoadedPipeline, pipeline: Any, drawn: GeneratedImage) -> DrawnImage:
         return DrawnImage(
             seed=drawn.seed,
             image=self._at_full_size(drawn.image),
@@ -195,8 +213,8 @@ class _Drawing:
             made_with=MadeWith(
                 device=self._engine.device_name,
                 dtype=loaded.dtype,
-                scheduler=scheduler_name(loaded.pipeline),
-                scheduler_options=scheduler_options(loaded.pipeline),
+                scheduler=scheduler_name(pipeline),
+                scheduler_options=scheduler_options(pipeline),
                 revision=loaded.revision,
                 plan=loaded.describe(),
                 versions=_versions(),
@@ -209,6 +227,13 @@ class _Drawing:
         if self._size == (wanted[1], wanted[0]):
             return drawn
         return ImageOps.fit(drawn, wanted, Resampling.LANCZOS)
+
+
+def _in_size(picture: Image | None, size: tuple[int, int]) -> Image | None:
+    """A picture that the task brings, as large as the model draws."""
+    if picture is None or picture.size == size:
+        return picture
+    return ImageOps.fit(picture, size, Resampling.LANCZOS)
 
 
 @cache

@@ -19,9 +19,9 @@ from engine.local import unread_words as unread
 from jobs.catalog import Capabilities
 from jobs.schema import EffectiveSettings
 
-#: Called after each step with the image's place in the request (from 0), the step (from 1) and the latents, if the
-#: pipeline shows them; raises to stop.
-OnStep = Callable[[int, int, torch.Tensor | None], None]
+#: Called after each step with the image's place in the request (from 0), the step (from 1), the number of steps that it
+#: takes, and the latents, if the pipeline shows them; raises to stop.
+OnStep = Callable[[int, int, int, torch.Tensor | None], None]
 
 #: Options of diffusers' schedulers of which other tools make different names.
 _SCHEDULER_OPTIONS: Final = (
@@ -50,6 +50,9 @@ class ImageRequest:
     #: In the size that the pipeline draws; `num_images` and `seed` have no meaning here.
     settings: EffectiveSettings
     seeds: Sequence[int]
+    #: In the size of the settings as well; see `DrawTask`.
+    image: Image | None = None
+    mask: Image | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,7 @@ def generate(
         for first in range(0, len(request.seeds), batch_size):
             seeds = request.seeds[first : first + batch_size]
             started = time.monotonic()
-            images = _call(pipeline, arguments, seeds, first, on_step, request.settings.num_inference_steps)
+            images = _call(pipeline, arguments, seeds, first, on_step, request.settings.drawn_steps)
             duration = (time.monotonic() - started) / len(seeds)
             for seed, image in zip(seeds, images, strict=True):
                 yield GeneratedImage(
@@ -107,6 +110,8 @@ def call_arguments(pipeline: Pipeline, request: ImageRequest, capabilities: Capa
         wanted["guidance_scale"] = settings.guidance_scale
         if capabilities.negative_prompt and request.negative_prompt:
             wanted["negative_prompt"] = request.negative_prompt
+    if request.image is not None:
+        wanted |= {"image": request.image, "mask_image": request.mask, "strength": settings.strength}
     accepted = inspect.signature(pipeline.__call__).parameters
     return {name: value for name, value in wanted.items() if name in accepted}
 
@@ -147,10 +152,11 @@ def _call(
         arguments["num_images_per_prompt"] = len(seeds)
     if "callback_on_step_end" in accepted:
 
-        def after_step(_pipeline: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        def after_step(called: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             # Schedulers of higher order call back more often than there are steps: for each call of the denoiser.
-            order = getattr(getattr(_pipeline, "scheduler", None), "order", 1)
-            on_step(first, min(index // order + 1, steps), tensors.get("latents"))
+            order = getattr(getattr(called, "scheduler", None), "order", 1)
+            done = (getattr(called, "num_timesteps", steps * order) - 1) // order + 1
+            on_step(first, min(index // order + 1, done), done, tensors.get("latents"))
             return tensors
 
         arguments["callback_on_step_end"] = after_step
@@ -161,7 +167,7 @@ def _call(
         getattr(pipeline, "maybe_free_model_hooks", lambda: None)()
         raise
     if "callback_on_step_end" not in accepted:
-        on_step(first, steps, None)
+        on_step(first, steps, steps, None)
     return images
 
 

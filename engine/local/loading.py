@@ -17,11 +17,12 @@ from engine.local import faults, weights
 from engine.local.devices import Device
 from engine.local.memory_plan import Placement, Plan
 from engine.local.weights import DENOISERS
+from jobs.abilities import BY_PIPELINE
 from jobs.catalog import ModelEntry, Speed
 
 logger = logging.getLogger(__name__)
 
-#: Parameters of pipelines that change a picture or make a film. (Their lists in diffusers take a second to import.)
+#: Parameters of pipelines that need a picture or make a film. (Their lists in diffusers take a second to import.)
 _OF_OTHER_KINDS: Final = frozenset({"strength", "mask_image", "num_frames", "video"})
 
 
@@ -100,7 +101,8 @@ def _check_kind(folder: Path) -> None:
             "use a newer diffusers, or another model."
         )
     takes = inspect.signature(kind.__call__).parameters
-    if "prompt" not in takes or not _OF_OTHER_KINDS.isdisjoint(takes):
+    is_known = name in BY_PIPELINE  # what it needs is asked of every request
+    if "prompt" not in takes or not (is_known or _OF_OTHER_KINDS.isdisjoint(takes)):
         raise weights.DamagedModel(
             f"{folder.name} is a {name}, which does not make a picture from a text alone; use a text-to-image model."
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.contract import ModelUnavailable, TooLarge
-from engine.local import host_memory, loading, memory_plan, weights
+from engine.local import host_memory, loading, memory_plan, variants, weights
 from engine.local.devices import Device
 from engine.local.faults import classify, first_line
 from engine.local.memory_plan import GIB, AvailableMemory, Need, Placement, Plan
@@ -46,6 +46,14 @@ class LoadedPipeline:
     fallback_level: int = 0
     #: The shapes of pictures (images at once, height, width) that were warmed up for.
     warmed_up: set[tuple[int, int, int]] = field(default_factory=set)
+    #: Its forms that begin from a picture, once made, by whether they keep part of it.
+    variants: dict[bool, Any] = field(default_factory=dict)
+
+    def from_picture(self, *, keeps_part: bool) -> Any:
+        """The pipeline over the same components that begins from a picture, or draws part of one anew."""
+        if keeps_part not in self.variants:
+            self.variants[keeps_part] = variants.from_picture(self.pipeline, keeps_part=keeps_part)
+        return self.variants[keeps_part]
 
     def must_warm_up(self, shape: tuple[int, int, int]) -> bool:
         """Whether torch will compile for this shape: the first one, and a second time, with the sizes left open."""

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from jobs.catalog import Capabilities
 from jobs.index.queries import Counts
 from jobs.limits import Limits
+from jobs.picture_fields import JobPicture
 from jobs.schema import EffectiveSettings, ModelDefaults
 
 Time = Annotated[str, Meta(description="RFC 3339 in UTC", extra_json_schema={"format": "date-time"})]
@@ -66,6 +67,7 @@ class ModelAnswer(_Answer, frozen=True, kw_only=True):
     defaults: ModelDefaults
     limits: Limits
     capabilities: Capabilities
+    schedulers: Annotated[list[str], Meta(description="What settings.scheduler may be; its own is the default")]
     plan: Annotated[
         dict[str, Any] | None,
         Meta(description="Where its weights are and what was done for speed, while it is in memory; null otherwise"),
@@ -148,6 +150,8 @@ class JobSummary(_Answer, frozen=True, kw_only=True):
     source: Literal["http", "file"]
     retry_of: str | None
     labels: Annotated[list[str], Meta(description="Given to its images")]
+    image: Annotated[JobPicture | None, Meta(description="The picture that it begins from")]
+    mask: Annotated[JobPicture | None, Meta(description="What of it is drawn anew")]
 
 
 class StatusAnswer(JobSummary, frozen=True, kw_only=True):
@@ -177,6 +181,7 @@ class MetadataAnswer(_Answer, frozen=True, kw_only=True):
     scheduler: Annotated[str | None, Meta(description="The noise schedule")]
     scheduler_options: Annotated[dict[str, Any], Meta(description="What tells schedules of one class apart")]
     settings: EffectiveSettings
+    inputs: Annotated[dict[str, str], Meta(description="SHA-256 of the pictures it was made from, by field")]
     seed: Annotated[int, Meta(description="Makes this image alone")]
     image_number: int
     total_images: int

@@ -10,7 +10,7 @@ from http_api.server import blocking
 from http_api.server.client_address import sender
 from http_api.server.request_body import read_json
 from jobs.requests import RequestValidator
-from jobs.schema import Job, State
+from jobs.schema import GenerateRequest, Job, State
 from service.submit import Client, Submitter
 
 
@@ -24,8 +24,14 @@ class GenerateResource:
     def on_post(self, req: Request, resp: Response) -> None:
         """Store the job and answer its id."""
         request = self._validator.generate(read_json(req))
-        client = client_of(req)
-        answer_accepted(req, resp, *blocking.run(lambda: self._submitter.submit(request, client)))
+        answer_accepted(req, resp, *accept(req, self._submitter, request))
+
+
+def accept(req: Request, submitter: Submitter, request: GenerateRequest) -> tuple[State, Job]:
+    """Submit a request off the event loop: one with a picture that may have to be decoded where that is done."""
+    client = client_of(req)
+    pool = blocking.WRITES if request.image is None else blocking.PICTURES
+    return blocking.run(lambda: submitter.submit(request, client), pool)
 
 
 def client_of(req: Request) -> Client:

@@ -120,7 +120,7 @@ def _position_within(snapshot: JobSnapshot) -> tuple[int, int]:
     """The current image and its step."""
     settings = snapshot.job.effective_settings
     if snapshot.state is State.COMPLETED:
-        return settings.num_images, settings.num_inference_steps
+        return settings.num_images, settings.drawn_steps
     if snapshot.state is State.PENDING or snapshot.progress is None:
         return 1, 0
     return snapshot.progress.image_number, snapshot.progress.step
@@ -129,7 +129,7 @@ def _position_within(snapshot: JobSnapshot) -> tuple[int, int]:
 def _total_steps(snapshot: JobSnapshot) -> int:
     if snapshot.state is State.PROCESSING and snapshot.progress is not None:
         return snapshot.progress.total_steps
-    return snapshot.job.effective_settings.num_inference_steps
+    return snapshot.job.effective_settings.drawn_steps
 
 
 def _error_message(snapshot: JobSnapshot) -> str | None:

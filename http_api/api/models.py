@@ -23,7 +23,14 @@ class ModelResource:
         """All models by key, and the default."""
         plans = self._plans()
         models = {
-            key: with_fields_of(entry, ModelAnswer, available=self._catalog.is_available(key), plan=plans.get(key))
+            key: with_fields_of(
+                entry,
+                ModelAnswer,
+                available=self._catalog.is_available(key),
+                capabilities=self._catalog.capabilities(key),
+                schedulers=list(self._catalog.abilities(key).schedulers),
+                plan=plans.get(key),
+            )
             for key, entry in self._catalog.models.items()
         }
         resp.media = ModelsAnswer(models=models, default=self._catalog.default)

@@ -102,6 +102,8 @@ WRITES: Final = Pool(10)
 READS: Final = Pool(2, longest_wait=10.0, niceness=5)
 #: What may take a processor for long: searches in all texts. A second at once would not end sooner.
 SEARCHES: Final = Pool(1, longest_wait=10.0, niceness=5)
+#: Decoding pictures that come in: up to seconds of a processor and some 300 MB, so one at a time.
+PICTURES: Final = Pool(1, longest_wait=20.0, niceness=5)
 #: Probes of the disk, for whoever watches over this process: one, so that a disk that hangs costs one thread.
 CHECKS: Final = Pool(1, longest_wait=3.0)
 #: The images of archives, which are read one after the other, each as its turn comes.

@@ -29,5 +29,6 @@ class RequestChecks:
             query = self._decoders[operation.query].decode(req.params, is_reading=operation.is_reading)
             if operation.query is not NoParameters:
                 params["query"] = query
-        if operation.body is None and not operation.is_reading:
+        req.context.body_limit = operation.body_limit
+        if operation.body is None and not operation.file_body and not operation.is_reading:
             refuse_body(req)

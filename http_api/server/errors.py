@@ -16,6 +16,7 @@ from core.layout import Layout
 from http_api.server.blocking import TooBusy
 from jobs.errors import CorruptJob, DuplicateJob, JobBusy, JobNotFound, NewerJob, QueueFull
 from outputs.errors import DamagedImage, ImageNotFound
+from outputs.inputs import DamagedInput, InputNotFound
 from service.errors import KeyReused, RateLimited, StateConflict
 from service.readiness import missing_data
 
@@ -63,8 +64,8 @@ def register(app: falcon.App[Request, Response], layout: Layout) -> None:
     app.add_error_handler(Exception, unless_missing(_unforeseen))
     app.add_error_handler(HTTPError, _own)
     app.add_error_handler(InvalidRequest, _invalid_request)
-    app.add_error_handler((JobNotFound, ImageNotFound), unless_missing(_not_found))
-    app.add_error_handler((CorruptJob, DamagedImage), unless_missing(_damaged))
+    app.add_error_handler((JobNotFound, ImageNotFound, InputNotFound), unless_missing(_not_found))
+    app.add_error_handler((CorruptJob, DamagedImage, DamagedInput), unless_missing(_damaged))
     app.add_error_handler(NewerJob, _newer)
     app.add_error_handler((DuplicateJob, StateConflict), _conflict)
     app.add_error_handler(KeyReused, _key_reused)

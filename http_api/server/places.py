@@ -100,3 +100,5 @@ STREAMS: Final = Places()
 DOWNLOADS: Final = Places()
 #: Bodies on their way.
 BODIES: Final = Places()
+#: Those of them that are large, each of which is kept in memory until it is whole.
+LARGE_BODIES: Final = Places(lambda: 8)

@@ -1,12 +1,15 @@
-"""Request bodies: capped before they are read, JSON only, whole or not at all."""
+"""Request bodies: capped before they are read, of a type that is expected, whole or not at all."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import falcon
 import msgspec
 from falcon import Request
+from falcon.media.multipart import MultipartForm, MultipartParseError, MultipartParseOptions
 from msgspec import Struct
 
 from core.errors import InvalidRequest
@@ -16,8 +19,14 @@ from http_api.server import blocking, places
 from http_api.server.client_address import sender
 from http_api.server.errors import ApiError
 
-#: How long a client may take to send its body, in seconds.
+#: How long a client may take to send its body, in seconds; a large one may take longer.
 BODY_SECONDS: Final = 30.0
+_LARGE_BODY_SECONDS: Final = 120.0
+#: What a form may hold beside the file.
+_MOST_PARTS: Final = 8
+_FORM: Final = "multipart/form-data"
+#: Room for what a form writes around its file, in bytes.
+FORM_BYTES: Final = 16 * 1024
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -25,18 +34,16 @@ Body = TypeVar("Body", bound=Struct)
 def read_json(req: Request) -> bytes:
     """The bytes of a JSON body; raises ApiError 400, 408, 411, 413, 415, and 503 while too many are being sent."""
     length = _length(req)
-    _require_json(req)
-    place = places.BODIES.take(sender(req).key)
-    if place is None:
-        raise ApiError(falcon.HTTP_503, "Too many requests are still being sent; try again shortly.", wait=5)
-    try:
-        with place, blocking.time_limit(BODY_SECONDS):
-            body = req.bounded_stream.read()
-    except TimeoutError as error:
-        raise ApiError(falcon.HTTP_408, f"The body did not arrive within {BODY_SECONDS:g} seconds.") from error
-    if len(body) < length:
-        raise ApiError(falcon.HTTP_400, f"The body ended after {len(body)} of the declared {length} bytes.")
-    return body
+    _require(req, (falcon.MEDIA_JSON,))
+    return _read(req, length)
+
+
+def read_file(req: Request, kinds: Sequence[str]) -> bytes:
+    """The bytes of a file that is the body, or the one file of a form. Raises as `read_json`."""
+    length = _length(req)
+    kind = _require(req, (*kinds, _FORM))
+    body = _read(req, length)
+    return _file_of_form(req, body) if kind == _FORM else body
 
 
 def read_struct(req: Request, kind: type[Body]) -> Body:
@@ -55,17 +62,61 @@ def refuse_body(req: Request) -> None:
         raise _length_required()
     if req.content_length:
         _length(req)
-        _require_json(req)
+        _require(req, (falcon.MEDIA_JSON,))
+
+
+def _read(req: Request, length: int) -> bytes:
+    is_large = length > SIZE_LIMIT
+    seconds = _LARGE_BODY_SECONDS if is_large else BODY_SECONDS
+    place = (places.LARGE_BODIES if is_large else places.BODIES).take(sender(req).key)
+    if place is None:
+        raise ApiError(falcon.HTTP_503, "Too many requests are still being sent; try again shortly.", wait=5)
+    try:
+        with place, blocking.time_limit(seconds):
+            body = req.bounded_stream.read()
+    except TimeoutError as error:
+        raise ApiError(falcon.HTTP_408, f"The body did not arrive within {seconds:g} seconds.") from error
+    if len(body) < length:
+        raise ApiError(falcon.HTTP_400, f"The body ended after {len(body)} of the declared {length} bytes.")
+    return body
+
+
+def _file_of_form(req: Request, body: bytes) -> bytes:
+    """The content of the one part of a form that has a file name, or that is the only part."""
+    parts = []
+    try:
+        for part in _form(req, body):
+            parts.append((part.filename, part.stream.read()))
+    except (MultipartParseError, ValueError) as error:
+        raise ApiError(falcon.HTTP_400, f"The form cannot be read: {_reason(error)}") from error
+    files = [content for name, content in parts if name] or [content for _, content in parts]
+    if len(files) != 1:
+        raise ApiError(falcon.HTTP_400, f"The form has {len(files)} files; send exactly one.")
+    return files[0]
+
+
+def _form(req: Request, body: bytes) -> MultipartForm:
+    _, options = falcon.parse_header(req.content_type or "")
+    boundary = options.get("boundary", "")
+    if not 1 <= len(boundary) <= 70 or not boundary.isascii():
+        raise ApiError(falcon.HTTP_400, "The form names no boundary, or one that is too long.", field="Content-Type")
+    parsing = MultipartParseOptions()
+    parsing.max_body_part_count = _MOST_PARTS
+    return MultipartForm(io.BytesIO(body), boundary.encode(), len(body), parsing)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "description", None) or error or "it is not whole")[:200]
 
 
 def _length(req: Request) -> int:
-    length = req.content_length
+    length, limit = req.content_length, int(req.context.body_limit)
     if length is None or req.get_header("Transfer-Encoding"):
         raise _length_required()
-    if length > SIZE_LIMIT:
+    if length > limit:
         raise ApiError(
             falcon.HTTP_413,
-            f"The body has {length} bytes; at most {SIZE_LIMIT} are allowed.",
+            f"The body has {length} bytes; at most {limit} are allowed.",
         )
     return length
 
@@ -77,8 +128,10 @@ def _length_required() -> ApiError:
     )
 
 
-def _require_json(req: Request) -> None:
+def _require(req: Request, kinds: Sequence[str]) -> str:
     kind = (req.content_type or "").partition(";")[0].strip().lower()
-    if kind != falcon.MEDIA_JSON:
+    if kind not in kinds:
         shown = repr(kind[:100]) if kind else "missing"
-        raise ApiError(falcon.HTTP_415, f"Content-Type is {shown}; it must be application/json.", field="Content-Type")
+        right = kinds[0] if len(kinds) == 1 else f"one of {', '.join(kinds)}"
+        raise ApiError(falcon.HTTP_415, f"Content-Type is {shown}; it must be {right}.", field="Content-Type")
+    return kind

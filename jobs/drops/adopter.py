@@ -17,12 +17,14 @@ from typing import Final
 from core import files, strict_json
 from core.errors import InvalidRequest, StorageUnavailable
 from core.failpoints import failpoint
+from jobs.drops.beside import Beside, NotThereYet
 from jobs.drops.notes import Notes
 from jobs.drops.rejected import RejectedFolder, remove_drop, shown_name
 from jobs.drops.result import AdoptionResult
 from jobs.drops.zone import CANCEL_SUFFIX, Drop, PerFileState, list_drops
 from jobs.errors import CorruptJob, DuplicateJob, JobBusy, JobNotFound, QueueFull
 from jobs.ids import drop_id, is_job_id
+from jobs.pictures import FoundPictures, PictureTaker, named
 from jobs.requests import RequestValidator
 from jobs.schema import DroppedRequest, Job
 from jobs.spool import Spool
@@ -43,7 +45,8 @@ class Adopter:
     """Adopts the files of a spool's `incoming/`. For one thread; several processes may adopt at once.
 
     `quiet_seconds` is how long a file that does not parse must lie unchanged, by `monotonic`, to be
-    refused. A scan ends after about `budget_seconds`, so that thousands of drops do not hold the caller up.
+    refused, and how long a picture that a job names is waited for; `pictures` takes those in. A scan ends
+    after about `budget_seconds`, so that thousands of drops do not hold the caller up.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Adopter:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         budget_seconds: float = 1.0,
+        pictures: PictureTaker | None = None,
     ) -> None:
         self._spool = spool
         self._validator = validator
@@ -61,13 +65,12 @@ class Adopter:
         self._monotonic = monotonic
         self._budget_seconds = budget_seconds
         self._rejected = RejectedFolder(spool.layout.rejected, spool.layout.temporary)
+        self._beside = Beside(spool.layout.incoming, pictures, quiet_seconds, monotonic)
         #: Since when a file that does not parse has been as it is.
         self._growing: PerFileState[float] = PerFileState()
         #: When to try a file again that could not be read or removed.
         self._postponed: PerFileState[float] = PerFileState()
-        self._notes = Notes(self._rejected)
-        #: Since when a file that is not called as a job must be has been as it is.
-        self._strangers: PerFileState[float] = PerFileState()
+        self._notes = Notes(self._rejected, quiet_seconds, monotonic)
         #: The marks of drops removed just now. A copy made in the same tick of the file system's clock
         #: may get the freed inode, and so look like the same drop.
         self._removed: dict[str, float] = {}
@@ -98,9 +101,10 @@ class Adopter:
             self._spool.restore()
             drops = []
         names = {drop.name for drop in drops}
-        for memory in (self._growing, self._postponed, self._strangers):
+        for memory in (self._growing, self._postponed):
             memory.keep_only(names)
         self._notes.keep_only(names)
+        self._beside.keep_only(names)
         return drops
 
     # --- One drop -----------------------------------------------------------------------------
@@ -127,8 +131,8 @@ class Adopter:
                 "Copy, move or hard-link the job's file itself into this folder.",
             )
         elif not drop.is_offered:
-            self._leave_alone(drop)
-        elif (seconds := self._postponed_for(drop)) > 0:
+            self._notes.leave_alone(drop)
+        elif (seconds := (self._postponed.get(drop) or 0.0) - self._monotonic()) > 0:
             result.wait(seconds)
         elif drop.is_cancel_request:
             self._cancel(drop, result)
@@ -162,28 +166,40 @@ class Adopter:
                     self._growing.put(drop, self._monotonic())
                 result.wait(self._quiet_left(drop))
             else:
-                self._refuse(drop, error, result)
-        else:
+                self._refuse(drop, error, result, raw)
+            return
+        try:
             self._adopt(drop, raw, request, result)
+        except NotThereYet as error:
+            result.wait(error.seconds)
+        except InvalidRequest as error:
+            self._refuse(drop, error, result, raw)
 
     def _adopt(self, drop: Drop, raw: bytes, request: DroppedRequest, result: AdoptionResult) -> None:
         mark = self._mark(drop, raw)
-        job = self._job(request, mark)
+        if any(named(request)) and (adopted := self._made_from(request.id or mark, mark)):
+            self._remove(drop, raw, request, adopted, result)  # its pictures may be gone already
+            return
+        found = self._beside.find(drop, request)
+        job = self._job(request, mark, found)
         try:
+            if found.by_field:
+                self._spool.check_capacity()
+                self._beside.hold(found)
             self._spool.submit_named(job)
         except JobBusy as error:  # it may be free again, or in use, soon; refusing the drop now could be wrong
             logger.info("%s waits: %s", ascii(drop.name), error)
             result.wait(BUSY_SECONDS)
             return
         except DuplicateJob as error:
-            if not self._is_from(job.id, mark):
-                self._refuse(drop, InvalidRequest(f"duplicate id: {error}", "id"), result)
+            if not self._made_from(job.id, mark):
+                self._refuse(drop, InvalidRequest(f"duplicate id: {error}", "id"), result, raw)
                 return
         else:
             failpoint("adopt.stored")
             result.adopted.append(job.id)
             logger.info("Adopted %s as job %s.", ascii(drop.name), job.id)
-        self._remove(drop, raw, job, result)
+        self._remove(drop, raw, request, job, result)
 
     def _mark(self, drop: Drop, raw: bytes) -> str:
         """What tells this drop from every other, and is the same after a crash."""
@@ -194,19 +210,22 @@ class Adopter:
             mark = drop_id(os.fsencode(drop.name), drop.status, mark)
         return mark
 
-    def _job(self, request: DroppedRequest, mark: str) -> Job:
-        order = self._spool.clock.issue()
-        return self._validator.job(request, job_id=request.id or mark, order=order, source="file", drop=mark)
+    def _job(self, request: DroppedRequest, mark: str, found: FoundPictures) -> Job:
+        order, pictures = self._spool.clock.issue(), found.by_field
+        job_id = request.id or mark
+        return self._validator.job(request, job_id=job_id, order=order, source="file", drop=mark, pictures=pictures)
 
-    def _is_from(self, job_id: str, mark: str) -> bool:
-        """Whether a job was made from this very drop, by a process that died before removing the drop."""
+    def _made_from(self, job_id: str, mark: str) -> Job | None:
+        """The job that was made from this very drop, by a process that died before removing the drop."""
         try:
-            return self._spool.find(job_id)[1].drop == mark
+            job = self._spool.find(job_id)[1]
         except (JobNotFound, CorruptJob):
-            return False
+            return None
+        return job if job.drop == mark else None
 
-    def _remove(self, drop: Drop, raw: bytes, job: Job, result: AdoptionResult) -> None:
-        """Remove an adopted drop, unless its writer went on after the job was whole."""
+    def _remove(self, drop: Drop, raw: bytes, request: DroppedRequest, job: Job, result: AdoptionResult) -> None:
+        """Remove an adopted drop, its pictures first; unless its writer went on after the job was whole."""
+        self._beside.remove(request, job)
         now = Drop(drop.path, os.lstat(drop.path))
         if now.signature != drop.signature and os.path.samestat(now.status, drop.status) and _differs(now, raw):
             text = f"The file was changed after it had become the job {job.id!r}, which has its first content."
@@ -237,7 +256,13 @@ class Adopter:
 
     # --- Refusing, waiting, leaving alone -----------------------------------------------------
 
-    def _refuse(self, drop: Drop, error: InvalidRequest, result: AdoptionResult) -> None:
+    def _refuse(self, drop: Drop, error: InvalidRequest, result: AdoptionResult, raw: bytes = b"") -> None:
+        """Move a drop to `rejected/`, the pictures that `raw`, its content, names first."""
+        for picture in self._beside.refused(raw):
+            self._take(picture, error, result)
+        self._take(drop, error, result)
+
+    def _take(self, drop: Drop, error: InvalidRequest, result: AdoptionResult) -> None:
         self._notes.clear(drop)
         try:
             taken = self._rejected.take(drop.path, drop.status, error.message, error.field)
@@ -247,18 +272,6 @@ class Adopter:
         if taken:
             logger.warning("Refused the dropped file %s: %s", ascii(drop.name), ascii(error.log_message))
             result.refused.append(shown_name(drop.name))
-
-    def _leave_alone(self, drop: Drop) -> None:
-        """Say so if the file stays under this name; most such files are renamed to their real name, or are none."""
-        since = self._strangers.get(drop)
-        if since is None:
-            self._strangers.put(drop, self._monotonic())
-        elif self._monotonic() - since >= self._quiet_seconds:
-            self._notes.put(
-                drop,
-                "Only files called *.json are taken as jobs, and *.cancel as requests to cancel one; "
-                "this file was left where it is. If it is a job, rename it.",
-            )
 
     def _quiet_left(self, drop: Drop) -> float:
         """For how many more seconds a file that does not parse is given time to grow."""
@@ -270,10 +283,6 @@ class Adopter:
             logger.warning("Dropped files wait: %s", error)
         self._full = True
         result.wait(FULL_SECONDS)
-
-    def _postponed_for(self, drop: Drop) -> float:
-        again_at = self._postponed.get(drop)
-        return 0.0 if again_at is None else again_at - self._monotonic()
 
     def _postpone(self, drop: Drop, error: OSError, result: AdoptionResult) -> None:
         self._postponed.put(drop, self._monotonic() + RETRY_SECONDS)

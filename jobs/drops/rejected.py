@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from core import files
 from core.failpoints import failpoint
-from core.strict_json import SIZE_LIMIT
 from jobs.ids import timestamp
+from jobs.pictures import MOST_BYTES
 from jobs.schema import encode
 
 REASON_SUFFIX: Final = ".reason.json"
@@ -105,7 +105,7 @@ class RejectedFolder:
             if error.errno not in _NO_LINK:
                 raise
             # A file too large to be copied raises FileTooLarge here, and stays where it is.
-            files.create(home, files.read(drop, limit=SIZE_LIMIT), self._temporary, name="reject")
+            files.create(home, files.read(drop, limit=MOST_BYTES), self._temporary, name="reject")
 
     def _record(self, home: Path, drop: Path, message: str, field: str) -> None:
         reason = Reason(file=shown_name(drop.name), field=field, message=message, refused_at=timestamp())
@@ -155,7 +155,7 @@ def _is_unfinished_copy(home: Path, drop: Path) -> bool:
     if os.path.lexists(_reason_path(home)):
         return False
     try:
-        return files.read(home, limit=SIZE_LIMIT) == files.read(drop, limit=SIZE_LIMIT)
+        return files.read(home, limit=MOST_BYTES) == files.read(drop, limit=MOST_BYTES)
     except (FileNotFoundError, ValueError):
         return False
 

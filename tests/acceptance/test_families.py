@@ -37,7 +37,12 @@ FAMILIES: Final = {
     "flux-schnell": tiny_newer_models.save_flux_schnell,
     "flux2-klein": tiny_newer_models.save_flux_2,
     "qwen-image": tiny_newer_models.save_qwen_image,
+    "flux-fill": tiny_newer_models.save_flux_fill,
 }
+#: Those that draw from words.
+FROM_WORDS: Final = [key for key in FAMILIES if key != "flux-fill"]
+#: Those that begin from a picture, and those that draw a part of one.
+FROM_PICTURES: Final = [key for key in FROM_WORDS if key != "flux2-klein"]
 SIZES: Final = {"height": 32, "width": 32}
 LIMITS: Final = {"min_side": 16, "max_side": 64}
 #: Tokens of a prompt. A tiny token is a letter, and Qwen-Image puts a long text of its own before the prompt.
@@ -109,9 +114,12 @@ class Drawn:
     metadata: dict[str, Any]
 
 
-def draw(service: Service, model: str, negative: str | None = None, **settings: Any) -> Drawn:
+def draw(
+    service: Service, model: str, negative: str | None = None, *, image: str = "", mask: str = "", **settings: Any
+) -> Drawn:
     """Draw one picture over HTTP, with the seed 7 unless another is given."""
     body = {"model_id": model, "prompt": "a castle", "settings": {"seed": 7} | settings}
+    body |= {name: value for name, value in (("image", image), ("mask", mask)) if value}
     if negative is not None:
         body["negative_prompt"] = negative
     answer = service.api.post("/generate", json=body)
@@ -123,7 +131,7 @@ def draw(service: Service, model: str, negative: str | None = None, **settings: 
     return Drawn(status, picture.tobytes(), picture.size, service.api.get(f"/image/{image_id}/metadata").json())
 
 
-@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize("model", FROM_WORDS)
 def test_a_prompt_becomes_a_picture(service: Service, model: str) -> None:
     drawn = draw(service, model)
     assert drawn.size == (32, 32)
@@ -167,6 +175,58 @@ def test_the_second_pass_of_qwen_image_reads_the_negative_prompt(service: Servic
     plain = draw(service, "qwen-image")
     assert draw(service, "qwen-image", "blurry").pixels != plain.pixels
     assert draw(service, "qwen-image", guidance_scale=2.0).pixels != plain.pixels
+
+
+def upload(service: Service, picture: Image.Image) -> str:
+    """Send a picture; returns its id."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    answer = service.api.post("/inputs", content=stream.getvalue(), headers={"Content-Type": "image/png"})
+    assert answer.status_code == httpx.codes.OK, answer.text
+    found: str = answer.json()["id"]
+    return found
+
+
+@pytest.mark.parametrize("model", FROM_PICTURES)
+def test_a_picture_becomes_another_and_what_a_mask_keeps_stays(service: Service, model: str) -> None:
+    """Over HTTP as by a dropped pair and by the command line, which tests/unit compare with the pipeline itself."""
+    start = Image.merge("RGB", [Image.effect_noise((48, 32), 60) for _ in range(3)])
+    mask = Image.new("L", (48, 32), 0)
+    mask.paste(255, (16, 0, 48, 32))
+    image, masked = upload(service, start), upload(service, mask)
+    drawn = draw(service, model, image=image, height=32, width=48, num_inference_steps=4)
+    assert drawn.size == (48, 32)
+    assert drawn.metadata["inputs"] == {"image": image.removeprefix("in_")}
+    assert (drawn.metadata["settings"]["strength"], drawn.metadata["settings"]["scheduler"]) == (0.6, None)
+    assert drawn.status["progress"]["total_steps"] == 2
+    assert drawn.pixels != draw(service, model, height=32, width=48, num_inference_steps=4).pixels
+    mended = draw(service, model, image=image, mask=masked, scheduler="euler karras")
+    kept = Image.frombytes("RGB", mended.size, mended.pixels).crop((0, 0, 16, 32))
+    assert kept.tobytes() == start.crop((0, 0, 16, 32)).tobytes()
+    assert mended.metadata["inputs"].keys() == {"image", "mask"}
+    assert mended.metadata["scheduler_options"] == {"use_karras_sigmas": True}
+    wider = draw(service, model, image=image, outpaint={"left": 16})
+    assert wider.size == (64, 32)
+    assert Image.frombytes("RGB", (64, 32), wider.pixels).crop((16, 0, 64, 32)).tobytes() == start.tobytes()
+
+
+def test_a_model_that_only_mends_needs_a_picture(service: Service) -> None:
+    start = Image.new("RGB", (32, 32), (200, 30, 40))
+    mended = draw(service, "flux-fill", image=upload(service, start), outpaint={"right": 16}, strength=1.0)
+    assert mended.size == (48, 32)
+    answer = service.api.post("/generate", json={"model_id": "flux-fill", "prompt": "a castle"})
+    assert "mends or continues pictures" in answer.json()["message"]
+
+
+def test_a_dropped_pair_becomes_a_picture(service: Service) -> None:
+    incoming = Layout(service.data).incoming
+    Image.new("RGB", (32, 32), (200, 30, 40)).save(incoming / "house.jpg")
+    job = {"id": "house", "model_id": "sdxl", "prompt": "a castle", "image": "house.jpg"}
+    (incoming / "house.json").write_text(json.dumps(job), encoding="utf-8")
+    programs.wait_until(lambda: service.api.get("/status/house").status_code == httpx.codes.OK, about="the adoption")
+    status = service.api.wait_for("house", "completed")
+    assert status["image"]["width"] == 32
+    assert list(incoming.iterdir()) == []
 
 
 @pytest.mark.parametrize(

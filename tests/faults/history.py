@@ -15,6 +15,7 @@ from jobs.pause import is_paused
 from jobs.schema import FINAL_STATES, Job, State
 from jobs.spool import Spool
 from outputs.errors import DamagedImage, ImageNotFound
+from outputs.inputs import InputStore
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore, digest
 from tests.faults import scenario
@@ -39,7 +40,8 @@ def violations(data: Path, history: History, *, ended: bool) -> list[str]:
     if not spool.layout.spool.exists():
         return [f"{job_id} was accepted and the spool is gone" for job_id in history.about("accepted")]
     found = [*_unreadable(spool), *_lost(spool, history), *_broken_images(spool, history), *_vanished(spool)]
-    found += [*_not_set_aside(spool, ended=ended), *_unheard(spool, history)]
+    found += [*_not_set_aside(spool, ended=ended), *_broken_inputs(spool, ended=ended)]
+    found += _unheard(spool, history)
     return [*found, *_unfinished(spool, history)] if ended else found
 
 
@@ -153,6 +155,8 @@ def _vanished(spool: Spool) -> Iterator[str]:
             yield f"{name} became {count} jobs"
         if count == 0 and not (spool.layout.incoming / name).exists():
             yield f"{name} vanished"
+    if "dropped" not in sources and any(not (spool.layout.incoming / name).exists() for name in scenario.BESIDE):
+        yield "the picture of named.json vanished"
     for name, content in scenario.REFUSED.items():
         if (spool.layout.incoming / name).exists():
             continue
@@ -161,6 +165,21 @@ def _vanished(spool: Spool) -> Iterator[str]:
             yield f"{name} vanished"
         elif not any(path.with_name(f"{path.name}.reason.json").exists() for path in kept):
             yield f"{name} was refused without a reason"
+
+
+def _broken_inputs(spool: Spool, *, ended: bool) -> Iterator[str]:
+    """A picture that came in is whole, is there for as long as a job names it, and goes in the end if none does."""
+    store = InputStore(spool.layout)
+    for path in spool.layout.inputs.rglob("*.png"):
+        if digest(path.read_bytes()) != path.stem:
+            yield f"the picture {path.name} is not whole"
+    named = {job.image.id for job in _jobs(spool) if job.image is not None}
+    for identifier in named:
+        if not store.has(identifier):
+            yield f"a job names {identifier}, which is not there"
+    old = [path for path in spool.layout.inputs.rglob("*.png") if path.stat().st_mtime == 0]
+    if ended and old:
+        yield f"{old[0].name}, which no job names, was not swept"
 
 
 def _not_set_aside(spool: Spool, *, ended: bool) -> Iterator[str]:

@@ -8,10 +8,16 @@ the history checker knows what was acknowledged before the crash.
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from core import files
 from core.layout import Layout
@@ -28,12 +34,23 @@ from jobs.requests import RequestValidator
 from jobs.schema import MAX_IMAGES, JobError, ModelDefaults, Phase, Progress, State
 from jobs.spool import Spool
 from outputs import thumbnail
+from outputs.decoding import clean_png
 from outputs.errors import ImageNotFound
+from outputs.inputs import InputStore
 from outputs.store import ImageStore
 from service.deletion import delete_image
+from service.pictures import Pictures
 from tests.sidecars import sidecar_of
 
 Record = Callable[[str], None]
+
+
+def picture_file(shade: int) -> bytes:
+    """A small picture as somebody sends it."""
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), shade).save(stream, "WEBP", lossless=True)
+    return stream.getvalue()
+
 
 #: The ids of the jobs of one life, and the ones that are dropped as files.
 SUBMITTED = ("one", "two", "bad-luck", "regret", "pruned")
@@ -41,13 +58,17 @@ IMAGES = {"one": 2, "pruned": 3}
 #: Job and number of the images that are deleted: of a job that has ended, and of one that is interrupted after it.
 DELETED = (("one", 1), ("pruned", 1))
 DROPPED = {
-    "named.json": b'{"id": "named", "model_id": "tiny", "prompt": "dropped"}',
+    "named.json": b'{"id": "named", "model_id": "tiny", "prompt": "dropped", "image": "castle.png"}',
     "nameless.json": b'{"model_id": "tiny", "prompt": "nameless"}',
 }
 REFUSED = {
     "broken.json": b'{"model_id": "tiny"}',
     "twice.json": b'{"id": "one", "model_id": "tiny", "prompt": "again"}',
 }
+#: What one of the drops names as its picture.
+BESIDE = {"castle.png": picture_file(90)}
+#: The picture that one of the submitted jobs begins from, and one that came in and that no job names.
+SENT, FORGOTTEN = picture_file(20), picture_file(50)
 #: What lies in the place of a job and can be none, by its place in the spool.
 CORRUPT = {
     "pending/garbled.json": b'{"schema": 1, "id": "garbled"}',
@@ -65,9 +86,9 @@ def validator(folder: Path) -> RequestValidator:
     entry = ModelEntry(
         id="tiny",
         description="for tests",
-        defaults=ModelDefaults(num_inference_steps=1, height=64, width=64),
+        defaults=ModelDefaults(num_inference_steps=2, height=64, width=64),
         limits=Limits(min_side=16, max_side=128, size_multiple=8),
-        capabilities=Capabilities(),
+        capabilities=Capabilities(image_to_image=True),
     )
     return RequestValidator(Catalog({"tiny": entry}, "tiny", folder, folder), 500)
 
@@ -76,8 +97,11 @@ def drop_files(spool: Spool) -> None:
     """Put the drops in, and what an accident left, before the first run."""
     for place, content in CORRUPT.items():
         files.create(spool.layout.spool / place, content, spool.layout.temporary)
-    for name, content in {**DROPPED, **REFUSED}.items():
+    for name, content in {**DROPPED, **REFUSED, **BESIDE}.items():
         files.create(spool.layout.incoming / name, content, spool.layout.temporary)
+    inputs = InputStore(spool.layout)
+    old = spool.layout.input(inputs.put(clean_png(FORGOTTEN, "image")).sha256)
+    os.utime(old, (0, 0))
 
 
 class Life:
@@ -87,6 +111,8 @@ class Life:
         claims.boot_id = lambda: boot
         self.spool = Spool(Layout(data))
         self.store = ImageStore(self.spool.layout)
+        self.inputs = InputStore(self.spool.layout)
+        self._pictures = Pictures(self.inputs, self.store)
         self._validator = validator
         self._record = record
 
@@ -96,6 +122,7 @@ class Life:
         leftovers.sweep(self.spool)
         self.store.finish_deletions()
         self._submit()
+        self.inputs.sweep()
         recover_all(self.spool, max_attempts=MAX_ATTEMPTS)
         self._adopt()
         self._arrange()
@@ -112,12 +139,16 @@ class Life:
 
     def _submit(self) -> None:
         for job_id in SUBMITTED:
-            settings = {"num_images": IMAGES.get(job_id, 1)}
-            body = json.dumps({"model_id": "tiny", "prompt": job_id, "settings": settings})
-            request = self._validator.generate(body.encode())
-            order = self.spool.clock.issue()
+            body: dict[str, Any] = {"model_id": "tiny", "prompt": job_id}
+            body["settings"] = {"num_images": IMAGES.get(job_id, 1), "num_inference_steps": 4}
+            if job_id == "two":
+                body["image"] = f"data:image/png;base64,{base64.b64encode(SENT).decode()}"
+            request = self._validator.generate(json.dumps(body).encode())
+            order, found = self.spool.clock.issue(), self._pictures.find(request)
+            job = self._validator.job(request, job_id=job_id, order=order, source="http", pictures=found.by_field)
             try:
-                self.spool.submit_named(self._validator.job(request, job_id=job_id, order=order, source="http"))
+                self._pictures.hold(found)
+                self.spool.submit_named(job)
             except DuplicateJob:
                 continue  # as with an Idempotency-Key: an earlier try came through
             self._record(f"accepted {job_id}")
@@ -132,7 +163,7 @@ class Life:
         self._record(f"accepted {order}")
 
     def _adopt(self) -> None:
-        adopter = Adopter(self.spool, self._validator, quiet_seconds=30)
+        adopter = Adopter(self.spool, self._validator, quiet_seconds=30, pictures=self._pictures)
         while (result := adopter.scan()).waiting:
             assert result.next_check == 0
         for job_id in result.adopted:
@@ -184,6 +215,8 @@ class Life:
 
     def _draw(self, held: Claim, last: int = MAX_IMAGES) -> None:
         job = held.job
+        if job.image is not None:
+            self.inputs.picture(job.image.id)
         for number in range(1, min(last, job.effective_settings.num_images) + 1):
             image = ids.image_id(job.order, number)
             if self.store.is_committed(image) or held.is_deleted(image):

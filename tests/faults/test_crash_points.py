@@ -23,6 +23,7 @@ from tests.faults.table import record
 
 #: What the issue asks to be covered.
 STEPS = ["submit", "adopt", "reject", "reason", "claim", "attempt", "progress", "image", "sidecar", "final", "requeue"]
+STEPS += ["input.linked", "input.stored", "input.used", "input.swept", "adopt.picture_removed"]
 STEPS += [
     "final.move",
     "cancel",

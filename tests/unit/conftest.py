@@ -14,6 +14,7 @@ from engine.local.pipelines import Pipelines
 from engine.local.preview_budget import CPU_SHARE, Budget
 from engine.local.previews import Previews
 from jobs.schema import Job
+from outputs.inputs import InputStore
 from runner.job_run import WorkerContext
 from runner.messages import Event, Exiting
 from runner.stop_switch import StopSwitch
@@ -85,6 +86,7 @@ def bench(harness: RunnerHarness, cpu: Device) -> Bench:
         settings=Settings(data=harness.data, max_attempts=2, retry_delays=(0.0,)),
         catalog=harness.catalog,
         store=harness.store,
+        inputs=InputStore(harness.spool.layout),
         engine=LocalEngine(
             harness.catalog,
             cpu,

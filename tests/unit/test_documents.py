@@ -8,6 +8,8 @@ import subprocess
 import pytest
 
 from core import settings
+from jobs.abilities import BY_PIPELINE
+from jobs.schedulers import SIGMAS
 from tests.programs import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -94,5 +96,45 @@ def write_settings() -> None:
     (REPOSITORY / "README.md").write_text(text, encoding="utf-8")
 
 
+def abilities_table() -> str:
+    """What the models of each family take, as Markdown."""
+    lines = [
+        "| pipeline | from words | `image` | `mask`, `outpaint` | `settings.scheduler` |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, found in BY_PIPELINE.items():
+        can = ["yes" if it else "no" for it in (found.text_to_image, found.image_to_image, found.inpainting)]
+        names = ", ".join(f"*{it}*" if it in found.from_words_only else it for it in _folded(found.schedulers))
+        lines.append(f"| `{name}` | {' | '.join(can)} | {names} |")
+    return "\n".join(lines)
+
+
+def _folded(names: tuple[str, ...]) -> list[str]:
+    """`euler [karras, beta]` for `euler`, `euler karras`, `euler beta`."""
+    words: dict[str, list[str]] = {}
+    for name in names:
+        plain, _, last = name.rpartition(" ")
+        plain, word = (plain, last) if last in SIGMAS else (name, "")
+        words.setdefault(plain, []).extend([word] if word else [])
+    return [f"{plain} [{', '.join(found)}]" if found else plain for plain, found in words.items()]
+
+
+MODELS = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
+ABILITIES = re.compile(r"(<!-- abilities: .*? -->\n)(.*?)(<!-- end of abilities -->)", re.DOTALL)
+
+
+def test_the_page_on_models_lists_what_each_family_takes() -> None:
+    between = ABILITIES.search(MODELS)
+    assert between is not None
+    assert between[2].strip() == abilities_table(), "run: python -m tests.unit.test_documents"
+
+
+def write_abilities() -> None:
+    """Put the current table into the page on models."""
+    text = ABILITIES.sub(lambda match: f"{match[1]}\n{abilities_table()}\n\n{match[3]}", MODELS)
+    (REPOSITORY / "docs" / "models.md").write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
     write_settings()
+    write_abilities()

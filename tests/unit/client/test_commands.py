@@ -203,3 +203,36 @@ def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) 
         main(["--version"])
     assert ended.value.code in (0, None)
     assert capsys.readouterr().out == f"cyberimage {project['version']}\n"
+
+
+# --- Pictures that are sent -----------------------------------------------------------------------
+
+
+def test_pictures_are_uploaded_and_named_by_their_ids(server: ContractServer, tmp_path: Path) -> None:
+    sent: list[Any] = []
+    uploads = iter(["in_a", "in_b"])
+
+    def take(body: bytes) -> tuple[int, dict[str, Any]]:
+        sent.append(body)
+        return 200, {"id": next(uploads), "sha256": "x", "width": 8, "height": 8}
+
+    def accept(body: bytes) -> tuple[int, Any]:
+        sent.append(json.loads(body))
+        return ACCEPTED
+
+    server.answers |= {"POST /api/inputs": take, "POST /api/generate": accept}
+    (tmp_path / "cat.png").write_bytes(b"cat")
+    (tmp_path / "m.png").write_bytes(b"mask")
+    options = ["--image", "cat.png", "--mask", "m.png", "--strength", "0.4", "--scheduler", "heun"]
+    assert main([*GENERATE, *options, "--outpaint", "8,0,0,16"]) == Exit.DONE
+    assert sent[:2] == [b"cat", b"mask"]
+    assert (sent[2]["image"], sent[2]["mask"]) == ("in_a", "in_b")
+    margins = {"left": 8, "top": 0, "right": 0, "bottom": 16}
+    assert sent[2]["settings"] == {"strength": 0.4, "scheduler": "heun", "outpaint": margins}
+    assert main([*GENERATE, "--image", "img_7", "--force"]) == Exit.DONE
+    assert sent[3]["image"] == "img_7"
+
+
+def test_a_picture_that_cannot_be_read_sends_nothing(server: ContractServer) -> None:
+    assert main([*GENERATE, "--image", "gone.png"]) == Exit.FILE
+    assert "POST /api/generate" not in server.seen

@@ -30,6 +30,8 @@ NewJob = Callable[..., Job]
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("setpriv") is None, reason="being two users needs root and setpriv"
 )
+#: A picture as it is stored, as far as its store looks at it.
+PICTURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00\x00\x00\x10\x00\x00\x00\x10"
 #: No user and no group of this machine.
 API, RUNNER, GROUP = 64_001, 64_002, 64_003
 
@@ -52,6 +54,8 @@ def use_everything(data: Path) -> None:
     indexed.images.repair()
     spool.ring()
     ImageStore(spool.layout).commit(b"png", make_sidecar(spool.clock.issue(), "a castle", "demo"))
+    indexed.inputs.use(indexed.inputs.put(PICTURE).id)
+    indexed.inputs.sweep()
     lock = ExclusiveLock(spool.layout.lock("castle"))
     assert lock.acquire()
     lock.release()

@@ -50,7 +50,8 @@ class Listener:
     def warned(self, sentence: str) -> None:
         self.told.append(("warned", sentence))
 
-    def step(self, index: int, step: int) -> None:
+    def step(self, index: int, step: int, steps: int) -> None:
+        assert 1 <= step <= steps
         self.told.append((index, step))
 
     def preview(self, webp: bytes) -> None:

@@ -18,6 +18,7 @@ from jobs.requests import RequestValidator
 from jobs.schema import Job
 from jobs.spool import Spool
 from outputs.sidecar import Sidecar
+from service.pictures import Pictures
 from service.rate_limit import Limited, RateLimiter
 from service.services import Services
 from tests.described import check_answer
@@ -36,9 +37,11 @@ def services(spool: Spool, catalog: Catalog, validator: RequestValidator) -> Ser
         settings=Settings(data=spool.layout.data, rate_limit=None, allowed_hosts=(DEFAULT_HOST,)),
         catalog=catalog,
         validator=validator,
+        pictures=Pictures(data.inputs, data.store),
         enricher=BuiltInEnricher(500),
         limiter=RateLimiter(spool.layout.rate_limits, None),
         enrich_limiter=RateLimiter(spool.layout.rate_limits, None, kind=Limited.FORWARDED_PROMPTS),
+        input_limiter=RateLimiter(spool.layout.rate_limits, None, kind=Limited.INPUTS),
     )
 
 

@@ -13,8 +13,10 @@ import pytest
 from falcon.testing import Result, TestClient
 
 from core.settings import RateLimit, Settings
+from core.strict_json import SIZE_LIMIT
 from http_api.access import digest_of
 from jobs.claims import claim
+from jobs.pictures import LONGEST_DATA_URL
 from jobs.schema import State
 from jobs.spool import Spool
 from service.rate_limit import RateLimiter
@@ -127,9 +129,15 @@ def test_a_charset_after_the_type_is_fine(client: TestClient) -> None:
 
 
 def test_a_body_over_the_limit_is_refused_unread(client: TestClient) -> None:
-    answer = client.simulate_post("/api/generate", body="x" * 65_537, headers={"Content-Type": "application/json"})
+    limit = SIZE_LIMIT + 2 * LONGEST_DATA_URL
+    answer = client.simulate_post("/api/generate", body="x" * (limit + 1), headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
-    assert "65537" in answer.json["message"]
+    assert str(limit + 1) in answer.json["message"]
+
+
+def test_a_large_body_is_refused_where_none_is_needed(client: TestClient) -> None:
+    answer = client.simulate_post("/api/enrich", body="x" * 65_537, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
 
 
 def test_an_unknown_query_parameter_is_refused(client: TestClient) -> None:

@@ -21,6 +21,7 @@ from core.layout import Layout
 from jobs.claims import claim
 from jobs.drops.adopter import RETRY_SECONDS, Adopter
 from jobs.drops.zone import Drop
+from jobs.pictures import MOST_BYTES
 from jobs.requests import RequestValidator
 from jobs.schema import Job, JobError, State
 from jobs.spool import Spool
@@ -330,11 +331,12 @@ def test_a_drop_that_cannot_be_linked_is_copied(
 def test_a_huge_file_that_cannot_be_linked_stays(
     spool: Spool, adopter: Adopter, drop: Dropper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = drop("x.json", b" " * 70_000)
+    path = drop("x.json", b" ")
+    os.truncate(path, MOST_BYTES + 1)
     refuse_links_from(spool.layout.incoming, monkeypatch)
     result = adopter.scan()
     assert (result.waiting, result.next_check) == (1, RETRY_SECONDS)
-    assert path.stat().st_size == 70_000
+    assert path.stat().st_size == MOST_BYTES + 1
     assert "too large" in reason(spool, "x.json")["message"]
 
 
