@@ -101,7 +101,7 @@ class Listener:
 
     def check_interrupts(self) -> None: ...
 
-    def step(self, index: int, step: int) -> None:
+    def step(self, index: int, step: int, steps: int) -> None:
         self._place = (index, step)
 
     def preview(self, webp: bytes) -> None:
