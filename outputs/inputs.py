@@ -143,16 +143,16 @@ class InputStore:
             return 0
         old = [found for found in self._all() if _is_old(found.path, now)]
         named = self._named() if old else frozenset()
-        return sum(self._remove_unused(found, now) for found in old if found.sha256 not in named)
+        removed = sum(self._remove_unused(found, now) for found in old if found.sha256 not in named)
+        with locked_counter(self.layout.inputs_swept) as descriptor:  # last: one that was cut short is made again
+            os.pwrite(descriptor, _TIME.pack(now), 0)
+        return removed
 
     def _is_due(self, now: float) -> bool:
-        """Whether nobody has swept for a while; then it is noted that somebody does now."""
+        """Whether nobody has swept for a while. Two that do so at once do no harm."""
         with locked_counter(self.layout.inputs_swept) as descriptor:
             last = os.pread(descriptor, _TIME.size, 0)
-            if len(last) == _TIME.size and 0 <= now - _TIME.unpack(last)[0] < SWEEP_SECONDS:
-                return False
-            os.pwrite(descriptor, _TIME.pack(now), 0)
-        return True
+        return len(last) < _TIME.size or not 0 <= now - _TIME.unpack(last)[0] < SWEEP_SECONDS
 
     def _remove_unused(self, found: _Old, now: float) -> bool:
         with locked_counter(self.layout.inputs_swept):
