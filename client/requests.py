@@ -11,7 +11,7 @@ from client.settings import NAMES, PICTURES, as_sent
 from client.short_ids import ShortIds
 
 #: What a picture that is like another does not take from it, unless told so.
-_OF_ITS_OWN = ("num_images", "seed")
+_OF_ITS_OWN = ("num_images", "seed", "strength", "outpaint")
 
 
 def count_of(args: Namespace) -> int:
