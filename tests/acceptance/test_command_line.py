@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from client import CyberImageClient
+from client.exit_codes import Exit
 from client.short_ids import short
 from http_api.access import digest_of
 from tests import programs
@@ -26,12 +27,15 @@ from tests.programs import REPOSITORY, wait_until
 
 COMMAND = [sys.executable, "-m", "client.command_line"]
 DOCUMENT = (REPOSITORY / "docs" / "client.md").read_text(encoding="utf-8")
-EXAMPLES = [
+LINES = [
     line
     for block in re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
     for line in block.splitlines()
     if line.startswith("cyberimage ")
 ]
+EXAMPLES = [line for line in LINES if "--image " not in line]
+#: What begins from pictures, which the demo model cannot.
+FROM_PICTURES = [line for line in LINES if "--image " in line]
 
 
 def environment(service: Service) -> dict[str, str]:
@@ -207,6 +211,16 @@ def test_the_examples_of_the_document_run(service: Service, tmp_path: Path, line
         wanted = re.findall(pictures, done.stdout)
         assert len(wanted) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(wanted)
+
+
+@pytest.mark.parametrize("line", FROM_PICTURES)
+def test_the_examples_with_pictures_reach_the_server(service: Service, tmp_path: Path, line: str) -> None:
+    _, *words = shlex.split(line, comments=True)
+    for name in re.findall(r"[\w-]+\.png", line):
+        Image.new("RGB", (256, 256), "white").save(tmp_path / name)
+    done = run(service, tmp_path, *words)
+    assert done.returncode == Exit.REJECTED, done.stdout + done.stderr
+    assert "demo" in done.stderr
 
 
 def test_the_python_of_the_document_runs(service: Service, tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ README_PROMPTS = (
     "a purple house under the moon",
     "a lighthouse by the sea",
 )
+#: At which step of 150 its picture is taken.
+README_STEP = 60
 
 
 def main() -> None:
@@ -87,9 +89,11 @@ def for_readme(browser: Browser, data: Path) -> None:
         jobs = [submit(api, prompt) for prompt in README_PROMPTS[:-1]]
         for job_id in jobs:
             api.wait_for(job_id, "completed", timeout=1800)
-        last = submit(api, README_PROMPTS[-1], num_images=8, num_inference_steps=80)
-        wait_until(lambda: api.status(last)["preview_url"], 1800, "a preview")
+        last = submit(api, README_PROMPTS[-1], num_images=2, num_inference_steps=150)
+        wait_until(lambda: api.status(last)["progress"]["step"] > README_STEP, 1800, "a preview that is far on")
         page = opened(browser, api, (1280, 800), "light", ".tile.has-preview")
+        page.wait_for_function(f"document.querySelectorAll('.tile img.is-there').length >= {len(jobs)}")
+        page.wait_for_timeout(1000)  # until they have faded in
         picture = Image.open(io.BytesIO(page.screenshot()))
         picture.save(README_PICTURE, quality=85, method=6)
 
