@@ -222,8 +222,10 @@ def test_the_commands_of_the_readme_can_be_pasted(service: Service, tmp_path: Pa
     (tmp_path / "var").symlink_to(service.data)
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
     script = "\n".join(blocks).replace("http://localhost:5050", service.api.base).replace("curl ", "curl -sS --fail ")
-    script = script.replace('"num_images": 2', '"num_images": 2, "num_inference_steps": 2').replace(
-        "--steps 20", "--steps 2"
+    script = script.replace('"num_images": 2', '"num_images": 2, "num_inference_steps": 2')
+    # Fewer steps, and no command that goes on until somebody ends it.
+    script = re.sub(r"(cyberimage .*) -o ", r"\1 --steps 2 -o ", script).replace(
+        "cyberimage watch", "cyberimage watch --until-empty"
     )
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
