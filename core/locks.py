@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import struct
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 
@@ -117,3 +122,82 @@ def locked_counter(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+#: struct flock of fcntl(2): type, whence, start, length, process; open file description locks want 0 as the process.
+_RANGE: Final = struct.Struct("hhqqi0q")
+_NAMES: Final = 2**62
+
+
+class Presence:
+    """Who attends to something named, over all processes: a shared lock of one byte of the file `path`.
+
+    The byte follows from the name, so that there is no file per name to be made or removed, and nothing is left when
+    a process ends, however it ends. The file must exist; it is neither read nor changed. For names that fall together,
+    once in 2**62 pairs, somebody seems to be there who is not. The locks are open file description locks (Linux): they
+    belong to this object rather than to the process, and do not touch flocks of the same file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._guard = threading.Lock()
+        self._present: Counter[int] = Counter()
+        #: Open while anybody is present.
+        self._descriptor = -1
+
+    @contextmanager
+    def attend(self, name: str) -> Iterator[None]:
+        """Be there, within the context; as often at once as one likes. Raises OSError."""
+        byte = _byte_of(name)
+        self._enter(byte)
+        try:
+            yield
+        finally:
+            self._leave(byte)
+
+    def others(self, name: str, own: int = 0) -> bool:
+        """Whether more than `own` contexts of this object attend to `name`, or any of another one. Raises OSError."""
+        byte = _byte_of(name)
+        with self._guard:
+            if self._present[byte] > own:
+                return True
+            if self._present:
+                return _is_taken(self._descriptor, byte)
+        descriptor = self._open()
+        try:
+            return _is_taken(descriptor, byte)
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _enter(self, byte: int) -> None:
+        with self._guard:
+            if not self._present:
+                self._descriptor = self._open()
+            self._present[byte] += 1
+            if self._present[byte] == 1:
+                fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _range(fcntl.F_RDLCK, byte))
+
+    def _leave(self, byte: int) -> None:
+        with self._guard:
+            self._present[byte] -= 1
+            if not self._present[byte]:
+                del self._present[byte]
+                fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _range(fcntl.F_UNLCK, byte))
+            if not self._present:
+                os.close(self._descriptor)
+
+
+def _is_taken(descriptor: int, byte: int) -> bool:
+    found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _range(fcntl.F_WRLCK, byte))
+    return bool(_RANGE.unpack(found)[0] != fcntl.F_UNLCK)
+
+
+def _byte_of(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % _NAMES
+
+
+def _range(kind: int, byte: int) -> bytes:
+    return _RANGE.pack(kind, os.SEEK_SET, byte, 1, 0)

@@ -17,6 +17,7 @@ from core.hosts import is_loopback
 from core.settings import Settings
 from http_api import collection_routes, input_routes, queue_routes, routes, site_routes
 from http_api.access import KeyFile, check_exposure
+from http_api.door import DoorFinder
 from http_api.route import Context, Operations, Route, add_routes
 from http_api.server import blocking, errors, request_metrics
 from http_api.server.checks import RequestChecks
@@ -60,6 +61,7 @@ def _middleware(settings: Settings, table: Sequence[Route]) -> list[Any]:
     if settings.api_keys:
         guards.append(KeyGuard(KeyFile(settings.api_keys), operations))
     return [
+        DoorFinder(route.door for route in table),
         RequestId(),
         ClientAddressFinder(settings.trusted_proxies),
         RequestLog(),

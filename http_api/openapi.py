@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from http_api.access import Scope
-from http_api.api.answers import ErrorAnswer
-from http_api.route import Operation, Route
+from http_api.door import NATIVE
+from http_api.route import Answer, Operation, Route
 from jobs.catalog import Capabilities
 from jobs.limits import Limits
 from jobs.schema import EffectiveSettings, ModelDefaults
@@ -29,6 +29,7 @@ _SECURITY: Final = {
         "name": "X-Api-Key",
         "description": "An API key, for clients that cannot send Authorization",
     },
+    "basic": {"type": "http", "scheme": "basic", "description": "Any name, and an API key as the password"},
 }
 #: What any request may get, and what those may get that write, that send a body, or that need a key.
 _ANY_ERRORS: Final = frozenset({400, 414, 417, 431, 500, 501, 503})
@@ -59,17 +60,26 @@ def describe(routes: Iterable[Route], prefix: str = "") -> dict[str, Any]:
             route.path: {row.method.lower(): _operation(route, row, by_type) for row in route.operations}
             for route in table
         },
-        "security": [{}, {"bearer": []}, {"header": []}],
+        "security": [{}, *({name: []} for name in _SECURITY)],
         "components": {"schemas": components, "securitySchemes": _SECURITY},
     }
 
 
 def _types(routes: Iterable[Route]) -> set[type[Struct]]:
-    found: set[type[Struct]] = {ErrorAnswer}
-    for operation in (row for route in routes for row in route.operations):
-        found |= {answer for answer in operation.answers.values() if isinstance(answer, type)}
-        found |= {operation.body} if operation.body else set()
+    found: set[type[Struct]] = {NATIVE.error}
+    for route in routes:
+        found.add(route.door.error)
+        for operation in route.operations:
+            for answer in operation.answers.values():
+                found |= {kind for kind in _several(answer) if isinstance(kind, type)}
+            found |= {operation.body} if operation.body else set()
     return found
+
+
+def _several(answer: Answer | tuple[Answer, ...] | None) -> tuple[Answer, ...]:
+    if answer is None:
+        return ()
+    return answer if isinstance(answer, tuple) else (answer,)
 
 
 def _operation(route: Route, operation: Operation, by_type: _Schemas) -> _Schema:
@@ -79,7 +89,7 @@ def _operation(route: Route, operation: Operation, by_type: _Schemas) -> _Schema
         "summary": operation.summary,
         "description": _description(operation),
         "parameters": [*_path_parameters(route.path), *query_parameters(operation.query), *_headers(operation)],
-        "responses": _responses(route.path, operation, by_type),
+        "responses": _responses(route, operation, by_type),
     }
     if operation.body:
         described["requestBody"] = {"required": True, "content": _json(by_type[operation.body])}
@@ -133,10 +143,11 @@ def _parameter(name: str, place: str, schema: _Schema) -> _Schema:
     return {"name": name, "in": place, "required": False, "schema": schema, "description": about}
 
 
-def _responses(path: str, operation: Operation, by_type: _Schemas) -> _Schema:
+def _responses(route: Route, operation: Operation, by_type: _Schemas) -> _Schema:
     found = {str(status): _response(status, answer, by_type) for status, answer in operation.answers.items()}
-    for status in sorted(_errors(path, operation) - set(operation.answers)):
-        found[str(status)] = _response(status, ErrorAnswer, by_type)
+    statuses = {route.door.status(status) for status in _errors(route.path, operation)}
+    for status in sorted(statuses - set(operation.answers)):
+        found[str(status)] = _response(status, route.door.error, by_type)
     return found
 
 
@@ -152,11 +163,11 @@ def _errors(path: str, operation: Operation) -> set[int]:
     }
 
 
-def _response(status: int, answer: type[Struct] | str | None, by_type: _Schemas) -> _Schema:
-    about = {"description": _MEANINGS[status]}
-    if answer is None:
-        return about
-    return {**about, "content": _content(answer) if isinstance(answer, str) else _json(by_type[answer])}
+def _response(status: int, answer: Answer | tuple[Answer, ...] | None, by_type: _Schemas) -> _Schema:
+    content: _Schema = {}
+    for kind in _several(answer):
+        content |= _content(kind) if isinstance(kind, str) else _json(by_type[kind])
+    return {"description": _MEANINGS[status], **({"content": content} if content else {})}
 
 
 def _json(schema: _Schema) -> _Schema:

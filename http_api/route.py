@@ -19,6 +19,7 @@ from core.strict_json import SIZE_LIMIT
 from http_api.access import Scope
 from http_api.api.page_events import render
 from http_api.api.rendering import StatusRenderer
+from http_api.door import NATIVE, Door
 from http_api.server import stopping
 from http_api.server.query import NoParameters
 from service.page_watch import PageWatcher
@@ -31,8 +32,10 @@ from service.watch import JobWatcher
 _IMPLIED: Final = frozenset({"OPTIONS", "HEAD"})
 
 
-#: By status: the struct of a JSON answer, the media type of another one, or None where there is no body.
-Answers = Mapping[int, type[Struct] | str | None]
+#: The struct of a JSON answer, or the media type of another one.
+Answer = type[Struct] | str
+#: By status: the answer, several where the request chooses, or None where there is no body.
+Answers = Mapping[int, Answer | tuple[Answer, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,10 @@ class Context:
 
 
 class Route:
-    """One address: a path with `{names}` in it, what is there, and what each method takes and returns."""
+    """One address: a path with `{names}` in it, what is there, and what each method takes and returns.
+
+    `path` is below the prefix of its `door`.
+    """
 
     def __init__(
         self,
@@ -119,11 +125,13 @@ class Route:
         resource: Callable[[Context], object],
         *operations: Operation,
         is_monitored: bool = False,
+        door: Door = NATIVE,
     ) -> None:
-        self.path = path
+        self.path = f"{door.prefix}{path}"
         self.tag = tag
         self.resource = resource
         self.operations = operations
+        self.door = door
         #: Whether monitors on this machine ask for it by a loopback address, whatever the server's public names are.
         self.is_monitored = is_monitored
 

@@ -24,3 +24,17 @@ class KeyReused(CyberImageError):
 
 class StateConflict(CyberImageError):
     """The job's state does not allow what was asked for; the message is a sentence."""
+
+
+class ClientGone(CyberImageError):
+    """The client hung up before it was answered; nobody will read this."""
+
+    def __init__(self) -> None:
+        super().__init__("The client has hung up.")
+
+
+class Restarting(CyberImageError):
+    """This process is about to end, before the job that somebody waits for has ended."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is restarting; the job goes on. Send the request again.")

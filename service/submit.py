@@ -1,4 +1,4 @@
-"""Submitting a job: charged, stored durably, and only then answered; once per Idempotency-Key."""
+"""Submitting a job: charged, stored durably, and only then answered; once per Idempotency-Key, once per call."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from uuid import UUID, uuid5
 import msgspec
 
 from core.errors import InvalidRequest
+from core.locks import Presence
 from jobs.errors import DuplicateJob, JobNotFound
-from jobs.pictures import FIELDS, FoundPictures
+from jobs.pictures import FIELDS, FoundPictures, named
 from jobs.requests import distinct, sent_settings
 from jobs.schema import GenerateRequest, Job, State
-from service.errors import KeyReused, StateConflict
+from service.errors import ClientGone, KeyReused, StateConflict
+from service.repeats import Repeats
 from service.services import Services
 
 #: The namespace of job ids that follow from an Idempotency-Key.
@@ -33,6 +35,10 @@ class Client(NamedTuple):
     key_name: str | None = None
     #: Whether the request comes from this machine, and not through a proxy.
     is_own_machine: bool = False
+    #: How often the client's library has sent this request before, where it repeats requests by itself and says so.
+    tries: int | None = None
+    #: Whether the client has hung up.
+    is_gone: Callable[[], bool] = lambda: False
 
     @property
     def scope(self) -> str:
@@ -45,14 +51,18 @@ class Submitter:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._repeats = Repeats(services.spool)
 
     def submit(self, request: GenerateRequest, client: Client, retry_of: str | None = None) -> tuple[State, Job]:
         """The job that `request` asks for, stored, and its state (pending, unless its key was used before).
 
         Raises RateLimited, QueueFull, StorageUnavailable; then nothing is charged, and no job is stored. Raises
         KeyReused for a key that belongs to another request, JobBusy while the request that used it first is still
-        being stored, and InvalidRequest for one that can be none.
+        being stored, and InvalidRequest for one that can be none. Of a client that counts its tries a later one gets the
+        job of the first; raises ClientGone where it has hung up meanwhile.
         """
+        if client.idempotency_key is None and client.tries is not None:
+            return self._submit_try(request, client, client.tries)
         if client.idempotency_key is None:
             job, found = self._job(request, None, retry_of)
             self._charged(client, job, found, self._services.spool.submit)
@@ -95,6 +105,31 @@ class Submitter:
             return self._repeat(request, job_id)
         return State.PENDING, job
 
+    def _submit_try(self, request: GenerateRequest, client: Client, tries: int) -> tuple[State, Job]:
+        """The job of one call of a library that repeats its calls: see `service.repeats`."""
+        asked = msgspec.json.encode([self._asked(request), dict(named(request))], order="sorted").decode()
+        fingerprint = f"{client.scope}\n{asked}"
+        # Of this call alone: several may run in threads of their own, and must see each other.
+        storing = Presence(self._services.layout.marker)
+        if tries:
+            self._repeats.wait_for_others(fingerprint, storing)
+        with storing.attend(fingerprint):
+            # Looked at only now: whoever hung up before may send a later try, which then sees either us or our job.
+            if client.is_gone():
+                raise ClientGone
+            met = self._repeats.find(fingerprint) if tries else None
+            return met or (State.PENDING, self._store_next(request, client, fingerprint))
+
+    def _store_next(self, request: GenerateRequest, client: Client, fingerprint: str) -> Job:
+        """A new job with the next free id of equal requests."""
+        while True:
+            job, found = self._job(request, self._repeats.next_id(fingerprint), None)
+            try:
+                self._charged(client, job, found, self._services.spool.submit_named)
+            except DuplicateJob:  # another call took the number meanwhile
+                continue
+            return job
+
     def _job(self, request: GenerateRequest, job_id: str | None, retry_of: str | None) -> tuple[Job, FoundPictures]:
         found = self._services.pictures.find(request)
         order = self._services.spool.clock.issue()
@@ -121,20 +156,17 @@ class Submitter:
         return state, job
 
     def _asks_the_same(self, request: GenerateRequest, job: Job) -> bool:
-        asked = (
+        stored = (job.model_id, job.prompt, job.negative_prompt, job.settings, job.labels)
+        return self._asked(request) == stored and self._services.pictures.are_those_of(request, job)
+
+    def _asked(self, request: GenerateRequest) -> tuple[Any, ...]:
+        return (
             self._services.catalog.key(request.model_id),
             request.prompt,
             request.negative_prompt or None,
             sent_settings(request.settings),
             distinct(request.labels),
         )
-        return asked == (
-            job.model_id,
-            job.prompt,
-            job.negative_prompt,
-            job.settings,
-            job.labels,
-        ) and self._services.pictures.are_those_of(request, job)
 
 
 def _check_key(key: str) -> None:

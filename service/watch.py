@@ -17,6 +17,7 @@ from typing import Final
 
 from core.errors import CyberImageError
 from core.layout import Layout
+from core.locks import Presence
 from jobs.errors import CorruptJob, JobNotFound
 from jobs.ids import image_folder, image_id
 from jobs.schema import State
@@ -71,6 +72,7 @@ class _Watched:
 class JobWatcher:
     """Watches jobs of one spool, in one process. Its poller runs only while somebody watches.
 
+    Who watches is known in all processes, so that a job for which everybody has left can be told from the others.
     `is_stopping` returns whether the process is about to end; then all subscriptions end.
     """
 
@@ -78,6 +80,7 @@ class JobWatcher:
         self._spool = spool
         self._reader = reader
         self._is_stopping = is_stopping
+        self._presence = Presence(spool.layout.marker)
         self._watched: dict[str, _Watched] = {}
         self._poller: threading.Thread | None = None
 
@@ -85,17 +88,32 @@ class JobWatcher:
     def watch(self, job_id: str) -> Iterator[tuple[JobSnapshot, Subscription]]:
         """The present snapshot, and a subscription to later ones; raises JobNotFound, CorruptJob."""
         first = self._reader.read(job_id)
-        watched = self._watched.setdefault(job_id, _Watched(first))
-        subscription = Subscription()
-        watched.subscriptions.add(subscription)
-        self._publish(watched, first)
-        self._start()
-        try:
-            yield first, subscription
-        finally:
-            watched.subscriptions.discard(subscription)
-            if not watched.subscriptions and self._watched.get(job_id) is watched:
-                del self._watched[job_id]
+        with self._presence.attend(job_id):
+            watched = self._watched.setdefault(job_id, _Watched(first))
+            subscription = Subscription()
+            watched.subscriptions.add(subscription)
+            self._publish(watched, first)
+            self._start()
+            try:
+                yield first, subscription
+            finally:
+                watched.subscriptions.discard(subscription)
+                if not watched.subscriptions and self._watched.get(job_id) is watched:
+                    del self._watched[job_id]
+
+    @contextmanager
+    def leave(self, job_id: str) -> Iterator[None]:
+        """Be one who has watched a job and may come back, within the context."""
+        with self._presence.attend(_leaving(job_id)):
+            yield
+
+    def is_watched(self, job_id: str) -> bool:
+        """Whether anybody watches a job, in any process."""
+        return self._presence.others(job_id)
+
+    def is_awaited(self, job_id: str) -> bool:
+        """Whether anybody who has left a job may come back, in any process."""
+        return self._presence.others(_leaving(job_id))
 
     def _start(self) -> None:
         if self._poller is None:
@@ -154,6 +172,10 @@ def files_of(layout: Layout, latest: JobSnapshot) -> tuple[int, ...]:
     images = layout.image(image_folder(image_id(job.order, 1)))
     paths = (layout.job(latest.state, job.id), layout.progress_of(job.id), layout.preview_of(job.id), images)
     return tuple(stamp(path) for path in paths)
+
+
+def _leaving(job_id: str) -> str:
+    return f"leaving {job_id}"
 
 
 def stamp(path: Path | str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from falcon import Request, Response
 from msgspec import Struct
 
+from http_api.door import door_of
 from http_api.route import Operations
 from http_api.server.query import NoParameters, QueryDecoder
 from http_api.server.request_body import refuse_body
@@ -26,7 +27,10 @@ class RequestChecks:
         if operation is None:
             return
         if operation.query is not None:
-            query = self._decoders[operation.query].decode(req.params, is_reading=operation.is_reading)
+            decoder = self._decoders[operation.query]
+            query = decoder.decode(
+                req.params, is_reading=operation.is_reading, ignores_unknown=door_of(req).ignores_unknown
+            )
             if operation.query is not NoParameters:
                 params["query"] = query
         req.context.body_limit = operation.body_limit

@@ -1,4 +1,4 @@
-"""Every error as a response: one shape, `{"status": "error", "message": ...}`, whatever went wrong."""
+"""Every error as a response, in the one form of the door that the request came to, whatever went wrong."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from falcon import HTTPError, Request, Response
 from core.errors import IndexUnavailable, InvalidRequest, StorageUnavailable
 from core.files import is_out_of_reach, is_storage_error
 from core.layout import Layout
+from http_api.door import Failure, door_of
 from http_api.server.blocking import TooBusy
 from jobs.errors import CorruptJob, DuplicateJob, JobBusy, JobNotFound, NewerJob, QueueFull
 from outputs.errors import DamagedImage, ImageNotFound
 from outputs.inputs import DamagedInput, InputNotFound
-from service.errors import KeyReused, RateLimited, StateConflict
+from service.errors import ClientGone, KeyReused, RateLimited, Restarting, StateConflict
 from service.readiness import missing_data
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ STORAGE_WAIT = 30
 INDEX_WAIT = 2
 BUSY_WAIT = 5
 ID_BUSY_WAIT = 2
+RESTART_WAIT = 2
 _LONGEST_MESSAGE = 1000
 
 
@@ -45,7 +47,7 @@ class _Handler(Protocol):
 
 
 def register(app: falcon.App[Request, Response], layout: Layout) -> None:
-    """Let every error, ours, Falcon's and unexpected ones, leave in the one shape.
+    """Let every error, ours, Falcon's and unexpected ones, leave in the form of its door.
 
     Errors that would be another thing if the data directory were missing are said to be that.
     """
@@ -75,13 +77,23 @@ def register(app: falcon.App[Request, Response], layout: Layout) -> None:
     app.add_error_handler((StorageUnavailable, OSError), unless_missing(_storage))
     app.add_error_handler(IndexUnavailable, unless_missing(_index))
     app.add_error_handler(TooBusy, _too_busy)
+    app.add_error_handler(Restarting, _restarting)
+    app.add_error_handler(ClientGone, _client_gone)
 
 
 def _serialize(req: Request, resp: Response, error: HTTPError) -> None:
-    body: dict[str, Any] = {"status": "error", "message": _shorten(_sentence(req, error))}
-    body.update(getattr(error, "extra", {}))
-    body["request_id"] = req.context.get("request_id")
-    resp.data = msgspec.json.encode(body)
+    door = door_of(req)
+    failure = Failure(
+        status=error.status_code,
+        message=_shorten(_sentence(req, error)),
+        request_id=req.context.get("request_id"),
+        extra=getattr(error, "extra", {}),
+    )
+    own = door.status(error.status_code)
+    if own != error.status_code:
+        resp.status = falcon.code_to_http_status(own)
+    resp.set_headers(dict(door.headers(failure)))
+    resp.data = msgspec.json.encode(door.tell(failure))
     resp.text = None
     resp.stream = None
     resp.content_type = falcon.MEDIA_JSON
@@ -173,6 +185,14 @@ def _index(req: Request, resp: Response, error: IndexUnavailable, params: dict[s
 
 def _too_busy(req: Request, resp: Response, error: TooBusy, params: dict[str, Any]) -> None:
     _own(req, resp, ApiError(falcon.HTTP_503, str(error), wait=BUSY_WAIT, error_type="busy"), params)
+
+
+def _restarting(req: Request, resp: Response, error: Restarting, params: dict[str, Any]) -> None:
+    _own(req, resp, ApiError(falcon.HTTP_503, str(error), wait=RESTART_WAIT, error_type="restarting"), params)
+
+
+def _client_gone(req: Request, resp: Response, error: ClientGone, params: dict[str, Any]) -> None:
+    _own(req, resp, ApiError("499 Client Closed Request", str(error)), params)  # for the log: nobody reads it
 
 
 def _unforeseen(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Collection
 from typing import Any
 
@@ -11,6 +12,7 @@ from falcon import Request, Response
 from core import hosts
 from core.errors import InvalidRequest
 from http_api.access import SCOPES, KeyFile, Scope
+from http_api.door import door_of
 from http_api.route import Operations
 from http_api.server.errors import ApiError
 
@@ -33,7 +35,7 @@ class KeyGuard:
             return
         key = self._keys.find(_presented(req))
         if key is None:
-            resp.set_header("WWW-Authenticate", "Bearer")
+            resp.set_header("WWW-Authenticate", door_of(req).challenge)
             raise ApiError(
                 falcon.HTTP_401, "This needs a valid API key: send `Authorization: Bearer KEY` or `X-Api-Key: KEY`."
             )
@@ -46,8 +48,22 @@ class KeyGuard:
 
 
 def _presented(req: Request) -> str:
+    """The key of a request: a bearer token, the password of Basic authentication, or X-Api-Key; empty if none is."""
     scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else req.get_header("X-Api-Key") or ""
+    match scheme.lower():
+        case "bearer":
+            return token.strip()
+        case "basic":
+            return _password(token.strip())
+        case _:
+            return req.get_header("X-Api-Key") or ""
+
+
+def _password(credentials: str) -> str:
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except ValueError:  # neither base64 nor UTF-8: no key of ours
+        return ""
 
 
 class HostGuard:

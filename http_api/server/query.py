@@ -49,7 +49,9 @@ class QueryDecoder(Generic[Query]):
         self._readers = {field.name: _reader(field) for field in described.fields}
         self._without = kind()
 
-    def decode(self, params: Mapping[str, str | list[str]], *, is_reading: bool) -> Query:
+    def decode(
+        self, params: Mapping[str, str | list[str]], *, is_reading: bool, ignores_unknown: bool = False
+    ) -> Query:
         """The struct; raises InvalidRequest with a sentence that names the parameter."""
         if not params:
             return self._without
@@ -57,7 +59,7 @@ class QueryDecoder(Generic[Query]):
         for name, value in params.items():
             if name in self._readers:
                 given[name] = self._readers[name](name, _single(name, value))
-            elif not (is_reading and name in _CACHE_BUSTERS):
+            elif not (ignores_unknown or (is_reading and name in _CACHE_BUSTERS)):
                 known = ", ".join(self._readers) or "none"
                 raise InvalidRequest(f"{name[:100]!r} is not a known parameter; known here: {known}.", name[:100])
         return self._kind(**given)
