@@ -91,6 +91,23 @@ def host_list(value: str) -> tuple[str, ...]:
     return names
 
 
+def origins(value: str) -> tuple[str, ...]:
+    """Origins of web pages (scheme, host, perhaps a port), comma-separated, as browsers write them; empty for none."""
+    found = tuple(origin.strip().lower() for origin in value.split(",")) if value else ()
+    if not all(_is_origin(origin) for origin in found):
+        raise ValueError(
+            "must be origins without a path, comma-separated, as https://chat.example,http://localhost:3000"
+        )
+    return found
+
+
+def _is_origin(value: str) -> bool:
+    scheme, _, place = value.partition("://")
+    # A browser leaves the scheme's usual port out, so one that is written would never be met.
+    usual = {"http": ":80", "https": ":443"}.get(scheme)
+    return usual is not None and _is_host_and_port(place) and not place.endswith(usual)
+
+
 def _is_host_and_port(value: str) -> bool:
     match = re.fullmatch(r"(\[[^\[\]]+\]|[^\[\]:]+):([0-9]{1,5})", value, re.ASCII)
     if match and not 1 <= int(match[2]) <= 65535:

@@ -99,6 +99,20 @@ class Settings:
         "The only host names to answer for, comma-separated. Empty: this machine's own names (localhost, 127.0.0.1, "
         "::1) where the API binds such an address and CYBERIMAGE_TRUSTED_PROXIES is 0, else any.",
     )
+    allowed_origins: tuple[str, ...] = _setting(
+        "CYBERIMAGE_ALLOWED_ORIGINS",
+        "",
+        types.origins,
+        "Web sites whose pages may use the API from a browser, comma-separated, as https://chat.example. "
+        "Empty: none but its own.",
+    )
+    openai_names: bool = _setting(
+        "CYBERIMAGE_OPENAI_NAMES",
+        "on",
+        types.boolean,
+        "Draw with the default model what clients of /v1 want drawn by OpenAI's models (gpt-image-*, dall-e-*); "
+        "`off` refuses it.",
+    )
     max_pending: int = _setting(
         "CYBERIMAGE_MAX_PENDING", "10000", types.integer(1, 10_000_000), "Pending jobs before the API answers 503."
     )

@@ -18,6 +18,7 @@ from core.settings import Settings
 from http_api import collection_routes, input_routes, queue_routes, routes, site_routes
 from http_api.access import KeyFile, check_exposure
 from http_api.door import DoorFinder
+from http_api.openai import routes as openai_routes
 from http_api.route import Context, Operations, Route, add_routes
 from http_api.server import blocking, errors, request_metrics
 from http_api.server.checks import RequestChecks
@@ -37,6 +38,7 @@ ROUTES: Final = (
     *queue_routes.ROUTES,
     *collection_routes.ROUTES,
     *input_routes.ROUTES,
+    *openai_routes.ROUTES,
     *site_routes.ROUTES,
 )
 

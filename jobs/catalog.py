@@ -51,6 +51,14 @@ class Speed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch_size: Annotated[int, Meta(ge=1, le=8)] = 1
 
 
+class Quality(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The steps of a request that asks for a quality rather than for steps, as parts of the model's default steps."""
+
+    low: Annotated[float, Meta(gt=0, le=10)] = 0.5
+    medium: Annotated[float, Meta(gt=0, le=10)] = 1.0
+    high: Annotated[float, Meta(gt=0, le=10)] = 1.5
+
+
 class ModelEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model of the catalog."""
 
@@ -71,6 +79,12 @@ class ModelEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     defaults: ModelDefaults = ModelDefaults()
     limits: Limits = Limits()
     capabilities: Capabilities = Capabilities()
+    quality: Quality = Quality()
+
+    def steps_of(self, quality: Literal["low", "medium", "high"]) -> int:
+        """The steps for a quality, within the model's limits."""
+        part: float = getattr(self.quality, quality)
+        return max(1, min(self.limits.max_steps, round(part * self.defaults.num_inference_steps)))
 
     def shares_weights_with(self, other: ModelEntry) -> bool:
         """Whether one pull is enough for both."""

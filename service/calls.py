@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -24,7 +24,7 @@ class Calls:
         self._watcher = watcher
         self._is_stopping = is_stopping
 
-    def follow(self, job_id: str, is_gone: Callable[[], bool]) -> Iterator[JobSnapshot]:
+    def follow(self, job_id: str, is_gone: Callable[[], bool]) -> Generator[JobSnapshot, None, None]:
         """The snapshots of a job up to its final one; the latest again every quarter of a second while none is new.
 
         Raises ClientGone as soon as `is_gone` says so, Restarting when this process is about to end, and JobNotFound,

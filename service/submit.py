@@ -58,8 +58,8 @@ class Submitter:
 
         Raises RateLimited, QueueFull, StorageUnavailable; then nothing is charged, and no job is stored. Raises
         KeyReused for a key that belongs to another request, JobBusy while the request that used it first is still
-        being stored, and InvalidRequest for one that can be none. Of a client that counts its tries a later one gets the
-        job of the first; raises ClientGone where it has hung up meanwhile.
+        being stored, and InvalidRequest for one that can be none. Of a client that counts its tries a later one gets
+        the job of the first; raises ClientGone where it has hung up meanwhile.
         """
         if client.idempotency_key is None and client.tries is not None:
             return self._submit_try(request, client, client.tries)

@@ -11,11 +11,11 @@ from typing import Final
 import falcon
 from falcon import Request, Response
 
-from http_api.api.events import Stream
 from http_api.api.images import ManyImages
 from http_api.server import blocking, places
 from http_api.server.client_address import sender
 from http_api.server.errors import ApiError
+from http_api.server.event_stream import Stream
 from http_api.server.request_body import read_struct
 from outputs import archive
 from outputs.archive import Entry

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Final
 
 import falcon
 from falcon import Request, Response
 
 from http_api.api.rendering import RenderedStatus, StatusRenderer
-from http_api.server import places
+from http_api.server import event_stream, places
 from http_api.server.client_address import sender
 from http_api.server.errors import ApiError
 from http_api.server.forwarded import below
 from service.watch import JobWatcher, Subscription
-
-#: Seconds between comments that keep proxies from closing a silent stream, and find clients that are gone.
-KEEP_ALIVE: Final = 15.0
-#: Seconds after which a stream ends by itself; the browser connects again and misses nothing.
-LIFETIME: Final = 3600.0
-#: After how many milliseconds a browser connects again.
-RETRY: Final = b"retry: 2000\n\n"
 
 
 class EventResource:
@@ -50,52 +42,30 @@ class EventResource:
             if first.is_final and first.version == known:
                 resp.status = falcon.HTTP_204
                 return
-            resp.content_type = "text/event-stream"
-            resp.set_header("X-Accel-Buffering", "no")
             events = self._events(first, subscription, known, req.context.prefix)
-            resp.stream = Stream(events, held.pop_all().close)
+            event_stream.begin(resp, events, held.pop_all().close)
 
     def _events(
         self, first: RenderedStatus, subscription: Subscription, known: str | None, prefix: str
     ) -> Iterator[bytes]:
-        yield RETRY
+        yield event_stream.RETRY
         latest = first
         if first.version != known:
             yield _event(first, prefix)
-        end = time.monotonic() + LIFETIME
+        end = time.monotonic() + event_stream.LIFETIME
         while not latest.is_final and not subscription.is_over and time.monotonic() < end:
-            news = subscription.wait(KEEP_ALIVE)
+            news = subscription.wait(event_stream.KEEP_ALIVE)
             if news is None:
                 if not subscription.is_over:
-                    yield b": keep-alive\n\n"
+                    yield event_stream.COMMENT
                 continue
             rendered = self._renderer.render_shared(news)
             if rendered.version != latest.version:
                 yield _event(rendered, prefix)
             latest = rendered
         if latest.is_final:
-            yield b"event: end\ndata: {}\n\n"
-
-
-class Stream:
-    """An iterable that unsubscribes when the server closes it, even if it never began."""
-
-    def __init__(self, events: Iterator[bytes], end: Callable[[], object]) -> None:
-        self._events = events
-        self._end = end
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._events
-
-    def close(self) -> None:
-        """Called by the server, however the answer ended."""
-        self._end()
-
-    def __del__(self) -> None:
-        # The server never begins, and so never closes, an answer whose head it could not send.
-        self._end()
+            yield event_stream.event("end", b"{}")
 
 
 def _event(status: RenderedStatus, prefix: str) -> bytes:
-    data = below(prefix, status.body)
-    return b"event: status\nid: " + status.version.encode() + b"\ndata: " + data + b"\n\n"
+    return event_stream.event("status", below(prefix, status.body), status.version)

@@ -42,7 +42,11 @@ class PngResource:
         self._store = store
 
     def on_get(self, req: Request, resp: Response, image_id: str) -> None:
-        """Stream the file, or a part; a reader gets all its bytes even if the image is deleted meanwhile."""
+        """Stream the file, or a part; a reader gets all its bytes even if the image is deleted meanwhile.
+
+        The id may end in `.png`, for clients that take the name of a file from the address.
+        """
+        image_id = image_id.removesuffix(".png")
         stream, sidecar = blocking.run(lambda: self._store.open(image_id), blocking.READS)  # which may read it whole
         resp.cache_control = [_FOR_EVER]
         resp.set_header("Content-Disposition", f'inline; filename="{sidecar.id}.png"')

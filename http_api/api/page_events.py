@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Final
 
 import falcon
 import msgspec
@@ -13,9 +12,8 @@ from falcon import Request, Response
 from msgspec import Struct
 
 from http_api.api import image_view, job_view, queue_view
-from http_api.api.events import KEEP_ALIVE, LIFETIME, RETRY, Stream
 from http_api.api.queue_answers import OrderAnswer, RemovedAnswer
-from http_api.server import places
+from http_api.server import event_stream, places
 from http_api.server.client_address import sender
 from http_api.server.errors import ApiError
 from http_api.server.forwarded import below
@@ -23,8 +21,6 @@ from outputs.sidecar import Sidecar
 from service.active_jobs import JobOrder
 from service.page_watch import Event, PageSubscription, PageWatcher, RemovedImage, Told
 from service.snapshot import JobSnapshot, QueueSnapshot, RunnerSnapshot
-
-_SILENCE: Final = b": keep-alive\n\n"
 
 
 def render(told: Told) -> Event:
@@ -45,7 +41,7 @@ def render(told: Told) -> Event:
 
 
 def _event(kind: str, key: str, answer: Struct) -> Event:
-    return Event(key, b"event: " + kind.encode() + b"\ndata: " + msgspec.json.encode(answer) + b"\n\n")
+    return Event(key, event_stream.event(kind, msgspec.json.encode(answer)))
 
 
 class PageEventResource:
@@ -66,15 +62,13 @@ class PageEventResource:
         with ExitStack() as held:
             held.enter_context(place)
             subscription = held.enter_context(self._watcher.watch())
-            resp.content_type = "text/event-stream"
-            resp.set_header("X-Accel-Buffering", "no")
-            resp.stream = Stream(_events(subscription, req.context.prefix), held.pop_all().close)
+            event_stream.begin(resp, _events(subscription, req.context.prefix), held.pop_all().close)
 
 
 def _events(subscription: PageSubscription, prefix: str) -> Iterator[bytes]:
-    yield RETRY
-    end = time.monotonic() + LIFETIME
+    yield event_stream.RETRY
+    end = time.monotonic() + event_stream.LIFETIME
     while not subscription.is_over and time.monotonic() < end:
-        news = subscription.wait(KEEP_ALIVE)
+        news = subscription.wait(event_stream.KEEP_ALIVE)
         if news or not subscription.is_over:
-            yield b"".join(below(prefix, event.content) for event in news) or _SILENCE
+            yield b"".join(below(prefix, event.content) for event in news) or event_stream.COMMENT

@@ -17,16 +17,26 @@ _USUAL_PORTS: Final = {"http": "80", "https": "443"}
 class ForwardedPrefix:
     """Notes the path prefix that a proxy takes away before it passes a request on (X-Forwarded-Prefix).
 
-    Addresses in answers begin with it. Without a trusted proxy it is empty, whatever a client sends.
+    Addresses in answers begin with it; those that must be whole begin with scheme and host as the client used them.
+    Without a trusted proxy the prefix is empty, and the rest that of the connection, whatever a client sends.
     """
 
     def __init__(self, trusted_proxies: int) -> None:
-        self._is_trusted = trusted_proxies > 0
+        self._trusted_proxies = trusted_proxies
 
     def process_request(self, req: Request, resp: Response) -> None:
-        """Set `req.context.prefix`."""
-        sent = (req.get_header("X-Forwarded-Prefix") or "").rstrip("/") if self._is_trusted else ""
+        """Set `req.context.prefix`, and for `whole_address` the rest."""
+        sent = (req.get_header("X-Forwarded-Prefix") or "").rstrip("/") if self._trusted_proxies else ""
         req.context.prefix = sent if _PREFIX.fullmatch(sent) else ""
+        req.context.trusted_proxies = self._trusted_proxies
+
+
+def whole_address(req: Request, path: str) -> str:
+    """The address of `path` here as the client of `req` can use it: with scheme, host, and prefix."""
+    trusted = req.context.trusted_proxies
+    scheme = _from_right(req.get_header("X-Forwarded-Proto") or "", trusted).lower() if trusted else ""
+    host = next(filter(None, reversed(_own_hosts(req, trusted))), req.netloc)
+    return f"{scheme if scheme in _USUAL_PORTS else req.scheme}://{host}{req.context.prefix}{path}"
 
 
 def is_own_site(req: Request, origin: str, trusted_proxies: int) -> bool:
@@ -49,9 +59,13 @@ def _own_hosts(req: Request, trusted_proxies: int) -> list[str]:
     """What this server is called, by the request itself and by the outermost trusted proxy."""
     own = [req.get_header("Host") or ""]
     if trusted_proxies:
-        chain = [part.strip() for part in (req.get_header("X-Forwarded-Host") or "").split(",")]
-        own.append(chain[-trusted_proxies:][0])
+        own.append(_from_right(req.get_header("X-Forwarded-Host") or "", trusted_proxies))
     return own
+
+
+def _from_right(chain: str, number: int) -> str:
+    """What the outermost of so many trusted proxies wrote into a list to which each adds at its end."""
+    return [part.strip() for part in chain.split(",")][-number:][0]
 
 
 def below(prefix: str, status: bytes) -> bytes:
