@@ -23,6 +23,7 @@ _FOLDERS: Final = (
     "damaged",
     "turns",
     "bell",
+    "callers",
     "tmp",
 )
 
@@ -52,6 +53,8 @@ class Layout:
         self.locks = self.spool / "locks"
         #: Drafts, on the file system of everything that is written.
         self.temporary = self.spool / "tmp"
+        #: What is remembered of those who call: their choices, and the jobs that they wait for.
+        self.callers = self.spool / "callers"
         self.bell = self.spool / "bell"
         self.doorbell = self.bell / "ring"
         self.order = self.spool / "order"
@@ -118,6 +121,16 @@ class Layout:
     def cancel_request(self, job_id: str) -> Path:
         """Exists once somebody asked to cancel a job."""
         return Path(f"{self._spool}/cancel/{job_id}")
+
+    # --- Callers ------------------------------------------------------------------------------
+
+    def caller_options(self, caller: str) -> Path:
+        """What a caller has chosen; the file need not be there."""
+        return self.callers / caller
+
+    def caller_job(self, caller: str, job_id: str) -> Path:
+        """Exists while a caller waits for a job."""
+        return self.callers / f"{caller}.{job_id}"
 
     # --- Images -------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from falcon.media import JSONHandler
 from core.hosts import is_loopback
 from core.settings import Settings
 from http_api import collection_routes, input_routes, queue_routes, routes, site_routes
+from http_api.a1111 import routes as a1111_routes
 from http_api.access import KeyFile, check_exposure
 from http_api.door import DoorFinder
 from http_api.openai import routes as openai_routes
@@ -23,6 +24,7 @@ from http_api.route import Context, Operations, Route, add_routes
 from http_api.server import blocking, errors, request_metrics
 from http_api.server.checks import RequestChecks
 from http_api.server.client_address import ClientAddressFinder
+from http_api.server.cross_origin import CrossOrigin
 from http_api.server.forwarded import ForwardedPrefix
 from http_api.server.guards import HostGuard, KeyGuard
 from http_api.server.middleware import RequestId, RequestLog, SafetyHeaders, SameSiteOnly
@@ -39,6 +41,7 @@ ROUTES: Final = (
     *collection_routes.ROUTES,
     *input_routes.ROUTES,
     *openai_routes.ROUTES,
+    *a1111_routes.ROUTES,
     *site_routes.ROUTES,
 )
 
@@ -68,9 +71,10 @@ def _middleware(settings: Settings, table: Sequence[Route]) -> list[Any]:
         ClientAddressFinder(settings.trusted_proxies),
         RequestLog(),
         RequestMetrics(),
+        CrossOrigin(settings.allowed_origins),
         SafetyHeaders(),
         ForwardedPrefix(settings.trusted_proxies),
-        SameSiteOnly(settings.trusted_proxies),
+        SameSiteOnly(settings.trusted_proxies, settings.allowed_origins),
         *guards,
         RequestChecks(operations),
     ]

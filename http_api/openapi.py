@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from types import GenericAlias
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +18,8 @@ from jobs.limits import Limits
 from jobs.schema import EffectiveSettings, ModelDefaults
 
 _Schema = dict[str, Any]
-_Schemas = dict[type[Struct], _Schema]
+_Kind = type[Struct] | GenericAlias
+_Schemas = dict[_Kind, _Schema]
 
 #: Fields of these may be left out of a file, but never of an answer.
 _ALWAYS_WHOLE: Final = (EffectiveSettings, ModelDefaults, Limits, Capabilities)
@@ -41,7 +43,7 @@ _KEY_ERRORS: Final = frozenset({401, 403})
 def describe(routes: Iterable[Route], prefix: str = "") -> dict[str, Any]:
     """The whole document, of a server whose addresses lie below `prefix`."""
     table = tuple(routes)
-    types = sorted(_types(table), key=lambda kind: kind.__name__)
+    types = sorted(_types(table), key=str)
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     for kind in _ALWAYS_WHOLE:
         components[kind.__name__]["required"] = sorted(components[kind.__name__]["properties"])
@@ -65,13 +67,13 @@ def describe(routes: Iterable[Route], prefix: str = "") -> dict[str, Any]:
     }
 
 
-def _types(routes: Iterable[Route]) -> set[type[Struct]]:
-    found: set[type[Struct]] = {NATIVE.error}
+def _types(routes: Iterable[Route]) -> set[_Kind]:
+    found: set[_Kind] = {NATIVE.error}
     for route in routes:
         found.add(route.door.error)
         for operation in route.operations:
             for answer in operation.answers.values():
-                found |= {kind for kind in _several(answer) if isinstance(kind, type)}
+                found |= {kind for kind in _several(answer) if not isinstance(kind, str)}
             found |= {operation.body} if operation.body else set()
     return found
 

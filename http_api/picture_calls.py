@@ -8,12 +8,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
-from typing import Final
+from typing import Final, Self
 
 import falcon
 from falcon import Request
 
 from http_api.api.generate import client_of
+from http_api.route import Context
 from http_api.server import blocking, connection, places, stopping
 from http_api.server.client_address import sender
 from http_api.server.errors import BUSY_WAIT, ApiError
@@ -75,6 +76,11 @@ class PictureCalls:
         self._spool = spool
         self._submitter = submitter
         self._calls = Calls(reader, watcher, stopping.is_stopping)
+
+    @classmethod
+    def of(cls, context: Context) -> Self:
+        """Over the collaborators of an application."""
+        return cls(context.services.spool, context.submitter, context.reader, context.watcher)
 
     @contextmanager
     def begin(self, req: Request, request: GenerateRequest, kind: Places = places.WAITING) -> Iterator[PictureCall]:

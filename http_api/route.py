@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import GenericAlias
 from typing import Final
 
 import falcon
@@ -32,8 +33,8 @@ from service.watch import JobWatcher
 _IMPLIED: Final = frozenset({"OPTIONS", "HEAD"})
 
 
-#: The struct of a JSON answer, or the media type of another one.
-Answer = type[Struct] | str
+#: The struct of a JSON answer, a list of such structs, or the media type of another one.
+Answer = type[Struct] | GenericAlias | str
 #: By status: the answer, several where the request chooses, or None where there is no body.
 Answers = Mapping[int, Answer | tuple[Answer, ...] | None]
 

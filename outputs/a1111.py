@@ -39,6 +39,10 @@ _SAMPLERS: Final = {
 #: How the noise falls, by the option that says so; older versions write these two behind the sampler's name as well.
 _SCHEDULES: Final = {"use_karras_sigmas": "Karras", "use_exponential_sigmas": "Exponential", "use_beta_sigmas": "Beta"}
 _IN_THE_NAME: Final = ("Karras", "Exponential")
+_MULTISTEP_NAMES: Final = ("DPM++ 2M", "DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 3M SDE")
+#: The names that those tools know, without a schedule in them, and those of the schedules.
+SAMPLER_NAMES: Final = tuple(sorted({*_SAMPLERS.values(), *_MULTISTEP_NAMES}))
+SCHEDULE_NAMES: Final = tuple(_SCHEDULES.values())
 
 
 def parameters(about: Sidecar) -> str:

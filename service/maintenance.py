@@ -25,6 +25,7 @@ from typing import Final
 from core.errors import IndexUnavailable
 from core.settings import Settings
 from core.sqlite_connections import LOG_LIMIT
+from service import callers
 from service.data import Data, open_data
 from service.scrub import Scrub
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at the directories. What a person changes shows within twice that time.
 INTERVAL: Final = 4.0
+#: Seconds between two looks at what is remembered of callers.
+_CALLERS_INTERVAL: Final = 3600.0
 #: Names that are compared at once, in a few milliseconds; more go to a child process.
 _SMALL: Final = 3000
 _REPOSITORY: Final = Path(__file__).resolve().parent.parent
@@ -47,6 +50,7 @@ class Maintenance:
         self._data = data
         self._now = now
         self._due = now()
+        self._callers_due = now()
         self._child: subprocess.Popen[bytes] | None = None
         self._scrub = Scrub(data)
         #: The failures that were logged, so that a disk that is read-only for a day is not told of every few seconds.
@@ -62,6 +66,9 @@ class Maintenance:
         self._try("The indexes could not be compared with the files", self._look)
         self._try("The logs of the indexes could not be copied back", self._shrink_logs)
         self._try("Images could not be compared with their checksums", self._scrub.turn)
+        if self._now() >= self._callers_due:
+            self._callers_due = self._now() + _CALLERS_INTERVAL
+            self._try("What is remembered of callers could not be swept", lambda: callers.sweep(self._data.spool))
 
     def _try(self, failure: str, work: Callable[[], object]) -> None:
         try:

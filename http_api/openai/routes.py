@@ -21,12 +21,7 @@ _KEY: Final = Header("Idempotency-Key", "As for /api/generate; the job is then n
 def _generations(context: Context) -> GenerationsResource:
     services = context.services
     translator = Translator(services.validator, maps_openai_names=services.settings.openai_names)
-    return GenerationsResource(translator, calls_of(context), services.spool, services.store)
-
-
-def calls_of(context: Context) -> PictureCalls:
-    """What answers calls that wait, over the collaborators of a process."""
-    return PictureCalls(context.services.spool, context.submitter, context.reader, context.watcher)
+    return GenerationsResource(translator, PictureCalls.of(context), services.spool, services.store)
 
 
 ROUTES: Final = (

@@ -12,7 +12,7 @@ from typing import Any, Final
 import falcon
 from falcon import Request, Response
 
-from http_api.server import forwarded
+from http_api.server import cross_origin, forwarded
 from http_api.server.client_address import sender
 from http_api.server.errors import ApiError
 
@@ -77,13 +77,14 @@ class SafetyHeaders:
 
 
 class SameSiteOnly:
-    """Refuses writes that another web site makes a visitor's browser send.
+    """Refuses writes that another web site makes a visitor's browser send, unless it is one of `allowed_origins`.
 
     Programs send neither header and are not concerned; a browser always sends one of them.
     """
 
-    def __init__(self, trusted_proxies: int = 0) -> None:
+    def __init__(self, trusted_proxies: int = 0, allowed_origins: tuple[str, ...] = ()) -> None:
         self._trusted_proxies = trusted_proxies
+        self._allowed_origins = frozenset(allowed_origins)
 
     def process_request(self, req: Request, resp: Response) -> None:
         """Raise 403 for a write from elsewhere."""
@@ -91,6 +92,8 @@ class SameSiteOnly:
             raise ApiError(falcon.HTTP_403, "Writes from another web site are refused; use this site's own page.")
 
     def _is_foreign(self, req: Request) -> bool:
+        if cross_origin.is_allowed(req, self._allowed_origins):
+            return False
         site = req.get_header("Sec-Fetch-Site")
         if site is not None:
             return site not in ("same-origin", "none")
