@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from types import GenericAlias
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +17,7 @@ from jobs.limits import Limits
 from jobs.schema import EffectiveSettings, ModelDefaults
 
 _Schema = dict[str, Any]
-_Kind = type[Struct] | GenericAlias
+_Kind = type[Struct] | type[list[Any]]
 _Schemas = dict[_Kind, _Schema]
 
 #: Fields of these may be left out of a file, but never of an answer.

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import GenericAlias
-from typing import Final
+from typing import Any, Final
 
 import falcon
 from falcon import Request, Response
@@ -34,7 +33,7 @@ _IMPLIED: Final = frozenset({"OPTIONS", "HEAD"})
 
 
 #: The struct of a JSON answer, a list of such structs, or the media type of another one.
-Answer = type[Struct] | GenericAlias | str
+Answer = type[Struct] | type[list[Any]] | str
 #: By status: the answer, several where the request chooses, or None where there is no body.
 Answers = Mapping[int, Answer | tuple[Answer, ...] | None]
 

@@ -10,6 +10,8 @@ from PIL import Image
 from outputs.png import PARAMETERS
 
 Format = Literal["png", "jpeg", "webp"]
+#: What a PNG begins with.
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
 #: Where tools look for the line in formats without text chunks: the user comment of EXIF (CIPA DC-008, 4.6.5).
 _EXIF_IFD: Final = 0x8769
 _USER_COMMENT: Final = 0x9286
@@ -25,9 +27,9 @@ def convert(stored: bytes, target: Format, quality: int = 100) -> bytes:
     `quality` is from 0 to 100; 100 of WebP is lossless. The line of parameters goes along where the file has one.
     Raises OSError where `stored` is no picture.
     """
+    if target == "png" and stored.startswith(_PNG):
+        return stored
     with Image.open(io.BytesIO(stored), formats=("PNG", "WEBP")) as image:
-        if target == "png" and image.format == "PNG":
-            return stored
         line = getattr(image, "text", {}).get(PARAMETERS)
         picture = image.convert("RGB")
     stream = io.BytesIO()

@@ -9,7 +9,6 @@ waits. That needs no record beside the jobs, and holds over all processes and re
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -82,9 +81,9 @@ class Repeats:
 
     def _count(self, fingerprint: str, window: int) -> int:
         """How many jobs there are. Numbers are given without gaps, so a few looks are enough however many there are."""
-        above = next(
-            size for size in (2**power - 1 for power in itertools.count()) if not self._has(fingerprint, window, size)
-        )
+        above = 0
+        while self._has(fingerprint, window, above):
+            above = 2 * above + 1
         below = (above + 1) // 2  # the numbers before this one are taken
         while below < above:
             middle = (below + above) // 2

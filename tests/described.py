@@ -14,6 +14,8 @@ from http_api.openapi import describe
 
 #: What every address may answer: unknown addresses, wrong methods.
 _ANYWHERE = (404, 405)
+#: Where all that is served is described.
+_API = ("/api", "/v1", "/sdapi")
 #: What a request without an operation may get as well: writes from other web sites go nowhere.
 _UNROUTED = (*_ANYWHERE, 403)
 
@@ -41,7 +43,7 @@ def check_answer(method: str, path: str, status: int, content_type: str, body: b
     """Fail unless this answer is described for this request."""
     operation = _operation(method, path)
     if operation is None or (status in _ANYWHERE and str(status) not in operation["responses"]):
-        if path.startswith("/api") and method != "OPTIONS" and status != 304:
+        if path.startswith(_API) and method != "OPTIONS" and status != 304:
             assert status in _UNROUTED, f"{method} {path} is not described, but answers {status}"
         return
     described = operation["responses"].get(str(status))

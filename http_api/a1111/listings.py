@@ -19,7 +19,7 @@ from http_api.a1111.answers import (
     NoMemory,
     Nothing,
 )
-from http_api.a1111.requests import model_of
+from http_api.a1111.requests import chosen_model, model_of
 from http_api.api.generate import client_of
 from http_api.server import blocking
 from http_api.server.request_body import read_json
@@ -45,8 +45,7 @@ class OptionsResource:
         """The caller's options."""
         caller = client_of(req).scope
         chosen = blocking.run(lambda: self._callers.options(caller).model, blocking.READS)
-        is_known = chosen is not None and chosen in self._catalog.models
-        resp.media = A1111Options(sd_model_checkpoint=chosen if chosen and is_known else self._catalog.default)
+        resp.media = A1111Options(sd_model_checkpoint=chosen_model(self._catalog, chosen))
 
     on_head = on_get
 

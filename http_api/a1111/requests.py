@@ -88,7 +88,12 @@ class Translator:
         name = (asked.override_settings or {}).get("sd_model_checkpoint")
         if name:
             return model_of(self._validator.catalog, name)
-        return chosen or self._validator.catalog.default
+        return chosen_model(self._validator.catalog, chosen)
+
+
+def chosen_model(catalog: Catalog, chosen: str | None) -> str:
+    """The model that a caller has chosen, if it can draw now, else the default one."""
+    return next((key for key in catalog.available() if key == chosen), catalog.default)
 
 
 def model_of(catalog: Catalog, name: Any) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import GenericAlias
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -36,7 +35,7 @@ def _own(context: Context) -> OwnJobs:
     return OwnJobs(_callers(context), context.reader)
 
 
-def _list(path: str, summary: str, answer: type[Struct] | GenericAlias, resource: Callable[[Context], object]) -> Route:
+def _list(path: str, summary: str, answer: type[Struct | list[Any]], resource: Callable[[Context], object]) -> Route:
     description = "Only what can be used here."
     operation = Operation(
         method="GET", scope=Scope.READ, summary=summary, description=description, answers={200: answer}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from core import locks
-from tests.programs import wait_until
+from tests.programs import REPOSITORY, wait_until
 
 
 def test_a_lock_excludes_and_a_probe_does_not_disturb(tmp_path: Path) -> None:
@@ -92,3 +94,46 @@ def test_a_lock_makes_no_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         locks.ExclusiveLock(tmp_path / "gone" / "locks" / "x.lock").acquire(timeout=0)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- Who attends ----------------------------------------------------------------------------------
+
+
+def test_others_see_who_attends_and_nobody_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "marker"
+    path.touch()
+    mine, theirs = locks.Presence(path), locks.Presence(path)
+    with mine.attend("castle"):
+        assert theirs.others("castle")
+        assert not theirs.others("house")
+        assert not mine.others("castle", own=1)
+        with mine.attend("castle"), mine.attend("house"):
+            assert mine.others("castle", own=1)
+            assert theirs.others("house")
+        with theirs.attend("castle"):
+            assert mine.others("castle", own=1)
+        assert not mine.others("castle", own=1)
+    assert not theirs.others("castle")
+    assert not mine.others("castle")
+
+
+def test_who_attends_is_forgotten_with_its_process_and_takes_no_lock_from_others(tmp_path: Path) -> None:
+    path = tmp_path / "marker"
+    path.touch()
+    code = (
+        "import sys, time; from pathlib import Path; from core.locks import Presence\n"
+        "with Presence(Path(sys.argv[1])).attend('castle'):\n    print('there', flush=True); time.sleep(3600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, cwd=REPOSITORY) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"there\n"
+        assert locks.Presence(path).others("castle")
+        assert not locks.is_locked(path)
+        process.kill()
+        process.wait()
+        assert not locks.Presence(path).others("castle")
+
+
+def test_nobody_can_attend_where_there_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), locks.Presence(tmp_path / "absent").attend("castle"):
+        pass

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +18,17 @@ from http_api.app import create_app
 from jobs.catalog import Catalog
 from jobs.claims import Claim, claim
 from jobs.requests import RequestValidator
-from jobs.schema import Job
+from jobs.schema import Job, State
 from jobs.spool import Spool
 from outputs.sidecar import Sidecar
+from service import watch
 from service.pictures import Pictures
 from service.rate_limit import Limited, RateLimiter
 from service.services import Services
+from tests.browser.stand_in import StandIn
 from tests.described import check_answer
 from tests.indexes import data_at
+from tests.programs import wait_until
 from tests.sidecars import sidecar_of
 
 
@@ -103,3 +109,62 @@ def draw(services: Services) -> Callable[..., Sidecar]:
         return found
 
     return commit
+
+
+@pytest.fixture
+def full_client(client_with: Callable[..., TestClient], services: Services) -> TestClient:
+    """A client of an application whose queue is full: whatever is valid is answered 503."""
+    return client_with(spool=Spool(services.layout, max_pending=0))
+
+
+@pytest.fixture
+def drawing(services: Services) -> Callable[[], AbstractContextManager[StandIn]]:
+    """Begin to draw whatever is submitted, until the context is left."""
+
+    @contextmanager
+    def draw_all() -> Iterator[StandIn]:
+        worker, stop = StandIn(services.layout.data), threading.Event()
+
+        def work() -> None:
+            while not stop.wait(0.01):
+                worker.draw_pending()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield worker
+        finally:
+            stop.set()
+            thread.join()
+
+    return draw_all
+
+
+class PatientWorker(StandIn):
+    """A stand-in that lets readers look between two steps."""
+
+    def pause(self) -> None:
+        """Long enough for a watcher to have looked twice."""
+        time.sleep(2 * watch.INTERVAL)
+
+
+@pytest.fixture
+def begin_first(services: Services) -> Iterator[Callable[..., None]]:
+    """Wait in the background for the next job, claim it, and do something with the claim (and the worker)."""
+    threads = []
+
+    def start(work: Callable[..., None], *, with_worker: bool = False) -> None:
+        worker = PatientWorker(services.layout.data)
+
+        def wait() -> None:
+            job_id = wait_until(lambda: next(worker.spool.ids(State.PENDING), None))
+            held = claim(worker.spool, job_id)
+            assert held is not None
+            work(*([worker] if with_worker else []), held)
+
+        threads.append(threading.Thread(target=wait))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()

@@ -7,18 +7,22 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from falcon.testing import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from http_api.a1111.requests import DrawRequest
 from http_api.app import ROUTES
+from http_api.openai.requests import ImageRequest
 from http_api.openapi import query_parameters
 from http_api.route import Operation, Route
 from jobs.schema import State
 from service.services import Services
 
-#: Streams and waits would last; they have tests of their own.
-ENDLESS = ("events",)
+#: Streams and waits would last; they have tests of their own, below and elsewhere.
+WAITING = ("/images/generations", "/txt2img")
+ENDLESS = ("events", *WAITING)
 
 words = st.text(max_size=12)
 numbers = st.one_of(st.integers(), st.floats(), st.sampled_from([0, 1, -1, 8, 64, 2**63, 1e308]))
@@ -82,6 +86,14 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+def sentence_of(error: dict[str, Any]) -> str:
+    """What an error says, in the form of its door."""
+    if "error" not in error:
+        assert error["status"] == "error"
+        return str(error["message"])
+    return str(error["error"]["message"] if isinstance(error["error"], dict) else error["detail"])
+
+
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -90,7 +102,39 @@ def test_every_request_gets_a_described_answer(client: TestClient, services: Ser
     answer = client.simulate_request(**request)
     assert answer.status_code != 500, answer.text
     if answer.status_code >= 400 and request["path"] != "/health/ready":
-        assert answer.json["status"] == "error"
-        assert answer.json["message"]
+        assert sentence_of(answer.json)
     if request["path"] == "/api/generate" and answer.status_code == 200:
         assert services.spool.find(answer.json["job_id"])[0] is State.PENDING
+
+
+OPENAI_FIELDS = msgspec.structs.fields(ImageRequest)
+A1111_FIELDS = msgspec.structs.fields(DrawRequest)
+door_names = st.sampled_from([*(field.name for field in (*OPENAI_FIELDS, *A1111_FIELDS)), "extra"])
+door_values = (
+    st.sampled_from(
+        ["a castle", "tiny", "far", "gpt-image-1", "64x64", "1x1", "auto", "high", "url", "jpeg", "Euler a"]
+    )
+    | numbers
+    | values
+)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(
+    path=st.sampled_from(["/v1/images/generations", "/sdapi/v1/txt2img"]),
+    body=st.dictionaries(door_names, door_values, max_size=5) | values,
+    has_prompt=st.booleans(),
+)
+def test_every_call_of_another_api_is_refused_in_its_form_or_accepted(
+    full_client: TestClient, path: str, body: Any, has_prompt: bool
+) -> None:
+    """With a queue that is full: what is accepted would be waited for."""
+    if has_prompt and isinstance(body, dict):
+        body = {**body, "prompt": "a castle"}
+    answer = full_client.simulate_post(
+        path, body=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code in ({400, 404, 503} if path.startswith("/v1") else {404, 422, 503})
+    assert sentence_of(answer.json)
