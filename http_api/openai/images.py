@@ -99,6 +99,7 @@ class Pictures:
     def events(self, call: PictureCall, asked: ImageRequest, name: str) -> Iterator[bytes]:
         """Previews as they come, each image as soon as it is stored, and the error that the job ended with."""
         told = _Told(asked.partial_images or 0)
+        yield event_stream.COMMENT  # the head goes out with it
         spoken = time.monotonic()
         try:
             for snapshot in call:
