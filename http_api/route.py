@@ -76,8 +76,10 @@ class Operation:
     #: The struct of the query parameters; None: whatever is there is not looked at.
     query: type[Struct] | None = NoParameters
     headers: tuple[Header, ...] = ()
-    #: The struct of the JSON body; None: there is none to read.
+    #: The struct of the body; None: there is none to read.
     body: type[Struct] | None = None
+    #: What the body is: JSON, or a form, in which the bytes of the struct are files.
+    body_media: str = falcon.MEDIA_JSON
     #: The media types of a body that is a file, which may also be the one part of a form; empty: there is none.
     file_body: tuple[str, ...] = ()
     #: The largest body, in bytes.

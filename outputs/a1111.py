@@ -110,3 +110,32 @@ def _quoted(value: Any) -> str:
     """A value; in quotes where a comma, colon or line break would end it."""
     text = str(value)
     return json.dumps(text, ensure_ascii=False) if re.search(r'^"|[,:\n]', text) else text
+
+
+#: `Name: value` between commas; a value in quotes may hold anything.
+_PAIR: Final = re.compile(r'\s*([\w ()/+-]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+
+
+def parse(line: str) -> dict[str, str]:
+    """The values in a line of parameters, of this or another tool, by their names; `Prompt` and `Negative prompt` too.
+
+    What is no such line is all prompt.
+    """
+    *texts, last = line.strip().split("\n")
+    pairs = {name.strip(): _unquoted(value.strip()) for name, value in _PAIR.findall(last)}
+    if "Steps" not in pairs:
+        texts, pairs = [*texts, last], {}
+    negative = next((number for number, text in enumerate(texts) if text.startswith("Negative prompt:")), len(texts))
+    found = {"Prompt": "\n".join(texts[:negative]).strip()}
+    if negative < len(texts):
+        found["Negative prompt"] = "\n".join(texts[negative:]).removeprefix("Negative prompt:").strip()
+    return found | pairs
+
+
+def _unquoted(value: str) -> str:
+    if not value.startswith('"'):
+        return value
+    try:
+        return str(json.loads(value))
+    except ValueError:
+        return value

@@ -126,6 +126,14 @@ class A1111Name(_Answer, frozen=True, kw_only=True):
     name: str
 
 
+class PngInfoAnswer(_Answer, frozen=True, kw_only=True):
+    """What is written in a picture."""
+
+    info: Annotated[str, Meta(description="The line of parameters; empty if there is none")]
+    items: Annotated[dict[str, str], Meta(description="All texts in it")]
+    parameters: Annotated[dict[str, str], Meta(description="The values of the line, by their names")]
+
+
 class Memory(_Answer, frozen=True, kw_only=True):
     """Bytes of this machine's memory."""
 

@@ -9,14 +9,17 @@ from msgspec import Struct
 
 from http_api.a1111 import answers, listings
 from http_api.a1111.door import DOOR
-from http_api.a1111.drawing import Drawing, TextToImageResource
+from http_api.a1111.drawing import BODY_LIMIT, Drawing, ImageToImageResource, TextToImageResource
 from http_api.a1111.listings import ListResource, MemoryResource, ModelsResource, OptionsBody, OptionsResource
+from http_api.a1111.png_info import INFO_LIMIT, PngInfoBody, PngInfoResource
 from http_api.a1111.progress import InterruptResource, OwnJobs, ProgressQuery, ProgressResource
-from http_api.a1111.requests import DrawRequest, Translator
+from http_api.a1111.requests import DrawRequest, PictureRequest, Translator
 from http_api.access import Scope
 from http_api.picture_calls import PictureCalls
+from http_api.picture_inputs import PictureInputs
 from http_api.route import Context, Operation, Route, Tag
 from service.callers import Callers
+from service.uploads import Uploads
 
 A1111: Final = Tag(
     "A1111", "The API of AUTOMATIC1111's web UI, for clients that have it built in; see docs/clients.md."
@@ -25,6 +28,11 @@ A1111: Final = Tag(
 
 def _drawing(context: Context) -> Drawing:
     return Drawing(PictureCalls.of(context), _callers(context), context.services.store)
+
+
+def _image_to_image(context: Context) -> ImageToImageResource:
+    inputs = PictureInputs(Uploads(context.services))
+    return ImageToImageResource(Translator(context.services.validator), _drawing(context), inputs)
 
 
 def _callers(context: Context) -> Callers:
@@ -73,6 +81,37 @@ ROUTES: Final = (
             body=DrawRequest,
             answers={200: answers.DrawnAnswer},
             errors=(404, 422, 429),
+        ),
+        door=DOOR,
+    ),
+    Route(
+        "/img2img",
+        A1111,
+        _image_to_image,
+        Operation(
+            method="POST",
+            scope=Scope.SUBMIT,
+            summary="Draw from a picture while the client waits",
+            description="As a whole, or where the mask is white, with a model that can.",
+            body=PictureRequest,
+            body_limit=BODY_LIMIT,
+            answers={200: answers.DrawnAnswer},
+            errors=(404, 422, 429),
+        ),
+        door=DOOR,
+    ),
+    Route(
+        "/png-info",
+        A1111,
+        lambda context: PngInfoResource(),
+        Operation(
+            method="POST",
+            scope=Scope.READ,
+            summary="Read the parameters in a picture",
+            description="Those of a PNG, JPEG or WebP of this server, or of another tool that writes them so.",
+            body=PngInfoBody,
+            body_limit=INFO_LIMIT,
+            answers={200: answers.PngInfoAnswer},
         ),
         door=DOOR,
     ),

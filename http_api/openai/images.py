@@ -38,10 +38,10 @@ GENERATION: Final = "image_generation"
 class GenerationsResource:
     """Draws while the client waits."""
 
-    def __init__(self, translator: Translator, calls: PictureCalls, spool: Spool, store: ImageStore) -> None:
+    def __init__(self, translator: Translator, calls: PictureCalls, pictures: Pictures) -> None:
         self._translator = translator
         self._calls = calls
-        self._pictures = Pictures(spool, store)
+        self._pictures = pictures
 
     def on_post(self, req: Request, resp: Response) -> None:
         """Submit the job, and answer with its pictures."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Final, Literal
 
@@ -41,7 +42,10 @@ _WORDS: Final = {
     "settings.num_inference_steps": "num_inference_steps",
     "settings.guidance_scale": "guidance_scale",
     "settings.seed": "seed",
+    "settings.strength x settings.num_inference_steps": "strength x num_inference_steps",
+    "settings.strength": "strength",
 }
+_NONE: Final[Mapping[str, str]] = {}
 
 Size = Annotated[
     str,
@@ -85,12 +89,18 @@ class Translator:
         self._validator = validator
         self._maps_openai_names = maps_openai_names
 
-    def request(self, asked: ImageRequest) -> GenerateRequest:
-        """The job that is asked for; raises InvalidRequest, and ApiError 404 for a model that is not here."""
+    def request(
+        self, asked: ImageRequest, pictures: Mapping[str, str] = _NONE, strength: float | None = None
+    ) -> GenerateRequest:
+        """The job that is asked for, which begins from `pictures` (their ids, by our fields) if there are any.
+
+        Raises InvalidRequest, and ApiError 404 for a model that is not here.
+        """
         _check_form(asked)
         model = self._model(asked.model)
-        fields = {"model_id": model, "prompt": asked.prompt, "negative_prompt": asked.negative_prompt}
-        return request_of(self._validator, fields, self._settings(asked, model), _WORDS)
+        fields = {"model_id": model, "prompt": asked.prompt, "negative_prompt": asked.negative_prompt, **pictures}
+        settings = {**self._settings(asked, model), "strength": strength}
+        return request_of(self._validator, fields, settings, _WORDS)
 
     def _settings(self, asked: ImageRequest, model: str) -> dict[str, Any]:
         width, height = _sides(asked.size)

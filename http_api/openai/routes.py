@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+import falcon
+
 from http_api.access import Scope
 from http_api.openai.answers import ImagesAnswer, OpenAIModel, OpenAIModels
 from http_api.openai.door import DOOR
-from http_api.openai.images import GenerationsResource
+from http_api.openai.edits import BODY_LIMIT, EditRequest, EditsResource
+from http_api.openai.images import GenerationsResource, Pictures
 from http_api.openai.models import ModelResource, ModelsResource
 from http_api.openai.requests import ImageRequest, Translator
 from http_api.picture_calls import TRIES, PictureCalls
+from http_api.picture_inputs import PictureInputs
 from http_api.route import Context, Header, Operation, Route, Tag
+from service.uploads import Uploads
 
 OPENAI: Final = Tag("OpenAI", "OpenAI's Images API, for clients that have it built in; see docs/clients.md.")
 _TRIES: Final = Header(TRIES, "How often a library has sent this request before; a later try gets the first one's job")
@@ -19,9 +24,41 @@ _KEY: Final = Header("Idempotency-Key", "As for /api/generate; the job is then n
 
 
 def _generations(context: Context) -> GenerationsResource:
-    services = context.services
-    translator = Translator(services.validator, maps_openai_names=services.settings.openai_names)
-    return GenerationsResource(translator, PictureCalls.of(context), services.spool, services.store)
+    return GenerationsResource(_translator(context), PictureCalls.of(context), _pictures(context))
+
+
+def _edits(context: Context) -> EditsResource:
+    inputs = PictureInputs(Uploads(context.services))
+    return EditsResource(_translator(context), PictureCalls.of(context), _pictures(context), inputs)
+
+
+def _translator(context: Context) -> Translator:
+    return Translator(context.services.validator, maps_openai_names=context.services.settings.openai_names)
+
+
+def _pictures(context: Context) -> Pictures:
+    return Pictures(context.services.spool, context.services.store)
+
+
+def _from_picture(path: str, summary: str, description: str) -> Route:
+    return Route(
+        path,
+        OPENAI,
+        _edits,
+        Operation(
+            method="POST",
+            scope=Scope.SUBMIT,
+            summary=summary,
+            description=description,
+            headers=(_KEY, _TRIES),
+            body=EditRequest,
+            body_media=falcon.MEDIA_MULTIPART,
+            body_limit=BODY_LIMIT,
+            answers={200: (ImagesAnswer, "text/event-stream")},
+            errors=(404, 422, 429),
+        ),
+        door=DOOR,
+    )
 
 
 ROUTES: Final = (
@@ -41,6 +78,16 @@ ROUTES: Final = (
             errors=(404, 422, 429),
         ),
         door=DOOR,
+    ),
+    _from_picture(
+        "/images/edits",
+        "Draw from a picture while the client waits",
+        "As a whole, or where the mask is transparent, with a model that can.",
+    ),
+    _from_picture(
+        "/images/variations",
+        "Draw a variation of a picture while the client waits",
+        "As /v1/images/edits; OpenAI's needs no prompt, but the models here do.",
     ),
     Route(
         "/models",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import falcon
 import msgspec
@@ -81,27 +81,45 @@ def _read(req: Request, length: int) -> bytes:
     return body
 
 
-def _file_of_form(req: Request, body: bytes) -> bytes:
-    """The content of the one part of a form that has a file name, or that is the only part."""
-    parts = []
+class Part(NamedTuple):
+    """One part of a form."""
+
+    name: str
+    #: None where the part is no file.
+    filename: str | None
+    content: bytes
+
+
+def read_form(req: Request, most_parts: int) -> list[Part]:
+    """The parts of a form, at most so many. Raises as `read_json`."""
+    length = _length(req)
+    _require(req, (_FORM,))
+    return _parts(req, _read(req, length), most_parts)
+
+
+def _parts(req: Request, body: bytes, most: int) -> list[Part]:
     try:
-        for part in _form(req, body):
-            parts.append((part.filename, part.stream.read()))
+        return [Part(part.name or "", part.filename, part.stream.read()) for part in _form(req, body, most)]
     except (MultipartParseError, ValueError) as error:
         raise ApiError(falcon.HTTP_400, f"The form cannot be read: {_reason(error)}") from error
-    files = [content for name, content in parts if name] or [content for _, content in parts]
+
+
+def _file_of_form(req: Request, body: bytes) -> bytes:
+    """The content of the one part of a form that has a file name, or that is the only part."""
+    parts = _parts(req, body, _MOST_PARTS)
+    files = [part.content for part in parts if part.filename] or [part.content for part in parts]
     if len(files) != 1:
         raise ApiError(falcon.HTTP_400, f"The form has {len(files)} files; send exactly one.")
     return files[0]
 
 
-def _form(req: Request, body: bytes) -> MultipartForm:
+def _form(req: Request, body: bytes, most_parts: int) -> MultipartForm:
     _, options = falcon.parse_header(req.content_type or "")
     boundary = options.get("boundary", "")
     if not 1 <= len(boundary) <= 70 or not boundary.isascii():
         raise ApiError(falcon.HTTP_400, "The form names no boundary, or one that is too long.", field="Content-Type")
     parsing = MultipartParseOptions()
-    parsing.max_body_part_count = _MOST_PARTS
+    parsing.max_body_part_count = most_parts
     return MultipartForm(io.BytesIO(body), boundary.encode(), len(body), parsing)
 
 

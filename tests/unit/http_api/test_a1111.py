@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from falcon.testing import TestClient
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from http_api.app import create_app
 from jobs.schema import JobError, State
@@ -227,3 +229,108 @@ def test_lists_have_the_form_that_clients_read(client: TestClient) -> None:
         assert client.simulate_get(f"/sdapi/v1/{empty}").json == []
     memory = client.simulate_get("/sdapi/v1/memory").json["ram"]
     assert memory["free"] + memory["used"] == memory["total"] > 0
+
+
+# --- From a picture -------------------------------------------------------------------------------
+
+
+def png_of(*, left: str = "red", right: str = "red", text: str | None = None) -> str:
+    """A picture in base64."""
+    picture = Image.new("RGB", (64, 64), right)
+    picture.paste(left, (0, 0, 32, 64))
+    stream, info = io.BytesIO(), PngInfo()
+    if text is not None:
+        info.add_text("parameters", text)
+    picture.save(stream, "PNG", pnginfo=info)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+@pytest.fixture
+def able(services: Services) -> None:
+    """Let the model begin from pictures."""
+    entry = services.catalog.models["tiny"]
+    capabilities = msgspec.structs.replace(entry.capabilities, image_to_image=True, inpainting=True)
+    services.catalog.models["tiny"] = msgspec.structs.replace(entry, capabilities=capabilities)
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize(("invert", "white_at"), [(0, 0), (1, 63)])
+def test_a_picture_is_taken_in_with_its_mask(
+    client: TestClient, services: Services, drawing: Drawing, invert: int, white_at: int
+) -> None:
+    body = {
+        "prompt": "a castle", "init_images": ["data:image/png;base64," + png_of()], "inpainting_mask_invert": invert,
+        "mask": png_of(left="white", right="black"), "width": 64, "height": 64,
+    }  # fmt: skip
+    with drawing():
+        answer = client.simulate_post("/sdapi/v1/img2img", json=body)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json["parameters"]["init_images"], answer.json["parameters"]["mask"]) == (None, None)
+    assert json.loads(answer.json["info"])["denoising_strength"] == 0.75
+    job = only_job(services)
+    with Image.open(io.BytesIO(services.inputs.read(job.mask.id))) as mask:
+        assert mask.convert("L").getpixel((white_at, 0)) == 255
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"init_images": []}, "init_images has 0 pictures"),
+        ({"init_images": [png_of(), png_of()]}, "init_images has 2 pictures"),
+        ({"init_images": ["???"]}, "not valid base64"),
+        ({"init_images": ["AAAA"]}, "init_images is no PNG"),
+        ({"init_images": None}, "init_images"),
+        ({"mask": "AAAA"}, "mask is no PNG"),
+        ({"denoising_strength": 3}, "denoising_strength is 3"),
+    ],
+)
+def test_a_picture_that_is_wrong_is_told_so(client: TestClient, change: dict[str, Any], word: str) -> None:
+    body = {"prompt": "a castle", "init_images": [png_of()], **change}
+    answer = client.simulate_post("/sdapi/v1/img2img", json=body)
+    assert (answer.status_code, word in answer.json["detail"]) == (422, True), answer.text
+
+
+def test_where_no_model_takes_pictures_that_is_said(client: TestClient) -> None:
+    answer = client.simulate_post("/sdapi/v1/img2img", json={"prompt": "a castle", "init_images": [png_of()]})
+    assert (answer.status_code, "no model here can" in answer.json["detail"]) == (422, True)
+
+
+def test_parameters_are_read_from_a_picture(client: TestClient) -> None:
+    line = 'a castle\non a hill\nNegative prompt: fog\nSteps: 20, Sampler: Euler a, Size: 64x64, Model: "a, b: c"'
+    answer = client.simulate_post("/sdapi/v1/png-info", json={"image": png_of(text=line)}).json
+    assert (answer["info"], answer["items"]) == (line, {"parameters": line})
+    assert answer["parameters"] == {
+        "Prompt": "a castle\non a hill",
+        "Negative prompt": "fog",
+        "Steps": "20",
+        "Sampler": "Euler a",
+        "Size": "64x64",
+        "Model": "a, b: c",
+    }
+    assert client.simulate_post("/sdapi/v1/png-info", json={"image": png_of()}).json == {
+        "info": "",
+        "items": {},
+        "parameters": {},
+    }
+    for wrong in ("AAAA", "???"):
+        assert client.simulate_post("/sdapi/v1/png-info", json={"image": wrong}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("sampler", "schedule", "expected"),
+    [
+        ("Euler a", "automatic", "euler a"),
+        ("DPM++ 2M", "Karras", "dpm++ 2m karras"),
+        ("DPM++ 2M Karras", None, "dpm++ 2m karras"),
+        ("LMS", None, None),
+        (None, "Karras", None),
+    ],
+)
+def test_a_sampler_is_used_where_the_model_has_it(
+    call: Callable[..., Any], services: Services, sampler: str | None, schedule: str | None, expected: str | None
+) -> None:
+    weights = services.settings.data.parent / "models" / "tiny" / "model_index.json"
+    weights.write_text('{"_class_name": "StableDiffusionPipeline"}', encoding="utf-8")
+    call(sampler_name=sampler, scheduler=schedule)
+    assert only_job(services).effective_settings.scheduler == expected

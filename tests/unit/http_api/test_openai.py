@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from falcon.testing import TestClient
 from PIL import Image
@@ -257,3 +258,129 @@ def test_an_idempotency_key_means_one_job_here_too(client: TestClient, drawing: 
     assert first.json["data"] == second.json["data"]
     reused = client.simulate_post(PATH, json={"prompt": "y"}, headers={"Idempotency-Key": "k"})
     assert (reused.status_code, reused.json["error"]["param"]) == (422, "Idempotency-Key")
+
+
+# --- From a picture -------------------------------------------------------------------------------
+
+
+def png_of(mode: str = "RGB", size: tuple[int, int] = (64, 64), colour: Any = "red") -> bytes:
+    stream = io.BytesIO()
+    Image.new(mode, size, colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def half_transparent() -> bytes:
+    """A mask as OpenAI's clients send it: its left half is to be drawn anew."""
+    mask = Image.new("RGBA", (64, 64), (0, 0, 0, 255))
+    mask.paste((0, 0, 0, 0), (0, 0, 32, 64))
+    stream = io.BytesIO()
+    mask.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def form(*parts: tuple[str, bytes | str]) -> dict[str, Any]:
+    """A body of multipart/form-data, and its header; what is bytes is a file."""
+    lines = []
+    for name, value in parts:
+        is_file = isinstance(value, bytes)
+        head = f'Content-Disposition: form-data; name="{name}"' + ('; filename="a.png"' if is_file else "")
+        lines += [b"--x", head.encode(), b"", value if isinstance(value, bytes) else value.encode()]
+    body = b"\r\n".join([*lines, b"--x--", b""])
+    return {"body": body, "headers": {"Content-Type": "multipart/form-data; boundary=x"}}
+
+
+@pytest.fixture
+def able(services: Services) -> None:
+    """Let the model begin from pictures."""
+    entry = services.catalog.models["tiny"]
+    capabilities = msgspec.structs.replace(entry.capabilities, image_to_image=True, inpainting=True)
+    services.catalog.models["tiny"] = msgspec.structs.replace(entry, capabilities=capabilities)
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize("name", ["image", "image[]"])
+@pytest.mark.parametrize("path", ["/v1/images/edits", "/v1/images/variations"])
+def test_a_picture_is_taken_in_and_drawn_from(
+    client: TestClient, services: Services, drawing: Drawing, path: str, name: str
+) -> None:
+    sent = form((name, png_of()), ("prompt", "a castle"), ("n", "2"), ("strength", "0.5"), ("input_fidelity", "high"))
+    with drawing():
+        answer = client.simulate_post(path, **sent)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json["data"]) == 2
+    job = only_job(services)
+    assert (job.effective_settings.strength, job.mask) == (0.5, None)
+    with Image.open(io.BytesIO(services.inputs.read(job.image.id))) as stored:
+        assert (stored.size, stored.getpixel((0, 0))) == ((64, 64), (255, 0, 0))
+
+
+@pytest.mark.usefixtures("able")
+def test_what_is_transparent_in_a_mask_is_drawn_anew(client: TestClient, services: Services, drawing: Drawing) -> None:
+    sent = form(("image", png_of()), ("mask", half_transparent()), ("prompt", "a castle"), ("stream", "true"))
+    with drawing():
+        told = events(client.simulate_post("/v1/images/edits", **sent))
+    assert [name for name, _ in told] == ["image_edit.completed"]
+    with Image.open(io.BytesIO(services.inputs.read(only_job(services).mask.id))) as mask:
+        assert (mask.mode, mask.getpixel((0, 0)), mask.getpixel((63, 0))) == ("L", 255, 0)
+
+
+def test_where_no_model_takes_pictures_that_is_said_and_nothing_is_stored(
+    client: TestClient, services: Services
+) -> None:
+    answer = client.simulate_post("/v1/images/edits", **form(("image", png_of()), ("prompt", "a castle")))
+    error = answer.json["error"]
+    assert (answer.status_code, error["param"]) == (400, "image")
+    assert "no model here can" in error["message"]
+    assert not list(services.layout.inputs.rglob("*.png"))
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize(
+    ("parts", "param", "word"),
+    [
+        ([("image", png_of())], "prompt", "prompt is missing"),
+        ([("prompt", "x")], "image", "Missing required fields: image"),
+        ([("prompt", "x"), ("image", b"no picture")], "image", "no PNG, JPEG or WebP"),
+        ([("prompt", "x"), ("image", png_of()), ("image[]", png_of())], "image", "given 2 times"),
+        ([("prompt", "x"), ("image", png_of()), ("mask", png_of())], "mask", "no transparent part"),
+        ([("prompt", "x"), ("image", png_of(size=(32, 32))), ("mask", half_transparent())], "mask", "as large as"),
+        ([("prompt", "x"), ("image", png_of()), ("n", "many")], "n", "n is"),
+        ([("prompt", "x"), ("image", png_of()), ("n", "0")], "n", "from 1 to 8"),
+        ([("prompt", "x"), ("image", png_of()), ("strength", "2")], "strength", "strength is 2"),
+        ([("prompt", "x"), ("image", png_of()), ("size", "65x64")], "size", "size (its width) is 65"),
+        ([("prompt", b"\xff"), ("image", png_of())], "prompt", "not UTF-8"),
+    ],
+)
+def test_a_form_that_is_wrong_is_told_so(client: TestClient, parts: Any, param: str, word: str) -> None:
+    answer = client.simulate_post("/v1/images/edits", **form(*parts))
+    assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
+    assert word in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"", "multipart/form-data; boundary=x", 411),
+        (b"--y--", "multipart/form-data; boundary=x", 400),
+        (b"--x\r\nbroken", "multipart/form-data; boundary=x", 400),
+        (form(("prompt", "x"))["body"][:-9], "multipart/form-data; boundary=x", 400),
+        (form(("prompt", "x"))["body"], "multipart/form-data", 400),
+        (form(*[("a", "b")] * 40)["body"], "multipart/form-data; boundary=x", 400),
+        (b"{}", "application/json", 415),
+    ],
+)
+def test_a_body_that_is_no_form_is_refused(client: TestClient, body: bytes, kind: str, status: int) -> None:
+    answer = client.simulate_post("/v1/images/edits", body=body, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json["error"]["type"]) == (status, "invalid_request_error")
+
+
+@pytest.mark.usefixtures("able")
+def test_a_repeated_edit_meets_its_job_though_the_form_is_written_anew(
+    client: TestClient, services: Services, drawing: Drawing
+) -> None:
+    with drawing():
+        for tries in ("0", "1"):
+            sent = form(("image", png_of()), ("prompt", "a castle"))
+            sent["headers"]["X-Stainless-Retry-Count"] = tries
+            assert client.simulate_post("/v1/images/edits", **sent).status_code == 200
+    assert only_job(services)
