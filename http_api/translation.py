@@ -49,7 +49,17 @@ def request_of(
     try:
         return validator.generate(msgspec.json.encode(body))
     except InvalidRequest as error:
-        message = error.message
-        for name in sorted(words, key=len, reverse=True):
+        raise InvalidRequest(
+            _translated(error, words), words.get(error.field, error.field).partition(" ")[0]
+        ) from error
+
+
+def _translated(error: InvalidRequest, words: Mapping[str, str]) -> str:
+    """The sentence in which other words stand for the names of fields; plain ones are names only where it begins."""
+    message = error.message
+    for name in sorted(words, key=len, reverse=True):
+        if "." in name or "_" in name:
             message = message.replace(name, words[name])
-        raise InvalidRequest(message, words.get(error.field, error.field).partition(" ")[0]) from error
+        elif message.startswith(f"{name} "):
+            message = words[name] + message.removeprefix(name)
+    return message

@@ -29,6 +29,7 @@ _WORDS: Final = {
     "settings.seed": "seed",
     "settings.strength x settings.num_inference_steps": "denoising_strength x steps",
     "settings.strength": "denoising_strength",
+    "image": "init_images",
 }
 _NONE: Final[Mapping[str, str]] = {}
 
