@@ -47,8 +47,9 @@ def describe(routes: Iterable[Route], prefix: str = "") -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     for kind in _ALWAYS_WHOLE:
         components[kind.__name__]["required"] = sorted(components[kind.__name__]["properties"])
-    for kind in {row.body for route in table for row in route.operations if row.body_media == falcon.MEDIA_MULTIPART}:
-        _say_files(components[kind.__name__] if kind else {})
+    for row in (row for route in table for row in route.operations):
+        if row.body and row.body_media == falcon.MEDIA_MULTIPART:
+            _say_files(components[row.body.__name__])
     by_type = dict(zip(types, schemas, strict=True))
     return {
         "openapi": "3.1.0",

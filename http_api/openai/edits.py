@@ -9,11 +9,12 @@ from falcon import Request, Response
 from msgspec import Meta
 
 from core.errors import InvalidRequest
+from core.strict_json import SIZE_LIMIT
 from http_api.openai.images import Pictures, answer
 from http_api.openai.requests import ImageRequest, Translator
 from http_api.picture_calls import PictureCalls
 from http_api.picture_inputs import PictureInputs, names_of
-from http_api.server.request_body import FORM_BYTES, SIZE_LIMIT, Part, read_form
+from http_api.server.request_body import FORM_BYTES, Part, read_form
 from http_api.translation import read
 from outputs import masks
 from outputs.decoding import MOST_BYTES
