@@ -92,7 +92,7 @@ class Places:
             del self._by_client[client]
 
 
-#: Requests that wait for news of a job (`/status?wait=`).
+#: Requests that wait for news of a job (`/status?wait=`), or for its pictures.
 WAITING: Final = Places()
 #: Event streams.
 STREAMS: Final = Places()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -241,3 +242,19 @@ def test_the_commands_of_the_readme_can_be_pasted(service: Service, tmp_path: Pa
     Image.open(tmp_path / "house.png").verify()
     assert "Image deleted successfully" in done.stdout
     wait_until(lambda: service.api.get("/status/castle").status_code == httpx.codes.OK, about="the adoption")
+
+
+def test_a_client_of_another_api_draws_by_its_base_url_alone(service: Service) -> None:
+    """OpenAI's own library, with the real model: previews on the way, as far as there are any, and the picture."""
+    from openai import OpenAI
+
+    with OpenAI(base_url=f"{service.api.base}/v1", api_key="none") as client:
+        stream = client.images.generate(
+            model="gpt-image-1", prompt="a red house", size="256x256", quality="low", stream=True, partial_images=3
+        )
+        *previews, last = list(stream)
+    assert {event.type for event in previews} <= {"image_generation.partial_image"}
+    assert last.type == "image_generation.completed"
+    with Image.open(io.BytesIO(base64.b64decode(last.b64_json))) as picture:
+        assert (picture.format, picture.size) == ("PNG", (256, 256))
+        assert len(picture.convert("RGB").getcolors(1 << 17) or []) > 1000
