@@ -14,7 +14,7 @@ import falcon
 from falcon import Request
 
 from http_api.api.generate import client_of
-from http_api.route import Context
+from http_api.route import Context, Header
 from http_api.server import blocking, connection, places, stopping
 from http_api.server.client_address import sender
 from http_api.server.errors import BUSY_WAIT, ApiError
@@ -42,6 +42,13 @@ RETURN_SECONDS: Final = 20.0
 
 #: Why a job failed, where that is not a fault of this server.
 _STATUSES: Final = {"invalid_settings": falcon.HTTP_400}
+
+
+#: What such a call may say of itself.
+HEADERS: Final = (
+    Header("Idempotency-Key", "As for /api/generate; the job is then not cancelled when the client hangs up"),
+    Header(TRIES, "How often a library has sent this request before; a later try gets the job of the first"),
+)
 
 
 class PictureCall:

@@ -15,7 +15,7 @@ from http_api.a1111.png_info import INFO_LIMIT, PngInfoBody, PngInfoResource
 from http_api.a1111.progress import InterruptResource, OwnJobs, ProgressQuery, ProgressResource
 from http_api.a1111.requests import DrawRequest, PictureRequest, Translator
 from http_api.access import Scope
-from http_api.picture_calls import PictureCalls
+from http_api.picture_calls import HEADERS, PictureCalls
 from http_api.picture_inputs import PictureInputs
 from http_api.route import Context, Operation, Route, Tag
 from service.callers import Callers
@@ -78,6 +78,7 @@ ROUTES: Final = (
             summary="Draw from words while the client waits",
             description="The answer comes when the pictures are there. A client that hangs up has its job cancelled, "
             "unless somebody else watches it.",
+            headers=HEADERS,
             body=DrawRequest,
             answers={200: answers.DrawnAnswer},
             errors=(404, 422, 429),
@@ -93,6 +94,7 @@ ROUTES: Final = (
             scope=Scope.SUBMIT,
             summary="Draw from a picture while the client waits",
             description="As a whole, or where the mask is white, with a model that can.",
+            headers=HEADERS,
             body=PictureRequest,
             body_limit=BODY_LIMIT,
             answers={200: answers.DrawnAnswer},

@@ -13,14 +13,12 @@ from http_api.openai.edits import BODY_LIMIT, EditRequest, EditsResource
 from http_api.openai.images import GenerationsResource, Pictures
 from http_api.openai.models import ModelResource, ModelsResource
 from http_api.openai.requests import ImageRequest, Translator
-from http_api.picture_calls import TRIES, PictureCalls
+from http_api.picture_calls import HEADERS, PictureCalls
 from http_api.picture_inputs import PictureInputs
-from http_api.route import Context, Header, Operation, Route, Tag
+from http_api.route import Context, Operation, Route, Tag
 from service.uploads import Uploads
 
 OPENAI: Final = Tag("OpenAI", "OpenAI's Images API, for clients that have it built in; see docs/clients.md.")
-_TRIES: Final = Header(TRIES, "How often a library has sent this request before; a later try gets the first one's job")
-_KEY: Final = Header("Idempotency-Key", "As for /api/generate; the job is then not cancelled when the client hangs up")
 
 
 def _generations(context: Context) -> GenerationsResource:
@@ -50,7 +48,7 @@ def _from_picture(path: str, summary: str, description: str) -> Route:
             scope=Scope.SUBMIT,
             summary=summary,
             description=description,
-            headers=(_KEY, _TRIES),
+            headers=HEADERS,
             body=EditRequest,
             body_media=falcon.MEDIA_MULTIPART,
             body_limit=BODY_LIMIT,
@@ -72,7 +70,7 @@ ROUTES: Final = (
             summary="Draw while the client waits",
             description="The answer comes when the pictures are there. A client that hangs up has its job cancelled, "
             "unless somebody else watches it.",
-            headers=(_KEY, _TRIES),
+            headers=HEADERS,
             body=ImageRequest,
             answers={200: (ImagesAnswer, "text/event-stream")},
             errors=(404, 422, 429),

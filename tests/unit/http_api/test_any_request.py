@@ -120,7 +120,7 @@ door_values = (
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(
     path=st.sampled_from(["/v1/images/generations", "/sdapi/v1/txt2img"]),
