@@ -18,9 +18,9 @@ from http_api.picture_inputs import PictureInputs, names_of
 from http_api.server import blocking
 from http_api.server.request_body import read_json
 from http_api.translation import read
+from jobs.pictures import MOST_BYTES
 from jobs.schema import GenerateRequest, State
 from outputs import a1111, masks
-from outputs.decoding import MOST_BYTES
 from outputs.sidecar import Sidecar
 from outputs.store import ImageStore
 from service.callers import Callers

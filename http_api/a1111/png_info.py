@@ -15,8 +15,8 @@ from http_api.a1111.drawing import decoded
 from http_api.server import blocking
 from http_api.server.request_body import read_json
 from http_api.translation import read_json as read_body
+from jobs.pictures import MOST_BYTES
 from outputs import a1111
-from outputs.decoding import MOST_BYTES
 from outputs.formats import comment_of
 from outputs.png import PARAMETERS
 

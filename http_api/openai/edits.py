@@ -16,8 +16,8 @@ from http_api.picture_calls import PictureCalls
 from http_api.picture_inputs import PictureInputs, names_of
 from http_api.server.request_body import FORM_BYTES, Part, read_form
 from http_api.translation import read
+from jobs.pictures import MOST_BYTES
 from outputs import masks
-from outputs.decoding import MOST_BYTES
 
 #: What OpenAI calls the events of both addresses.
 EDIT: Final = "image_edit"

@@ -19,9 +19,8 @@ from service.services import build_services
 from tests.described import check_answer
 from tests.faults.hostile import BODY, environment
 from tests.faults.table import record
-from tests.unit.http_api.test_any_request import ENDLESS, ROWS
+from tests.unit.http_api.test_any_request import ENDLESS, ROWS, sentence_of
 from tests.unit.http_api.test_any_request import requests as described_requests
-from tests.unit.http_api.test_any_request import sentence_of
 
 PARAMETERS = {item["name"] for _, operation in ROWS for item in query_parameters(operation.query)}
 SETTINGS = ["num_images", "num_inference_steps", "guidance_scale", "height", "width", "seed", "callback", "odd"]

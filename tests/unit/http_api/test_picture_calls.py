@@ -89,7 +89,7 @@ def test_a_server_that_ends_says_so_and_cancels_nothing(
         body = {**BODY, "stream": stream}
         call = threading.Thread(
             target=lambda body=body, into=answers: into.append(client.simulate_post(PATH, json=body))
-        )  # type: ignore[misc]
+        )
         call.start()
         job_id = wait_until(lambda: next(iter(services.spool.ids(State.PENDING)), None), about="the job")
         monkeypatch.setattr(stopping, "_stopping", True)
@@ -107,7 +107,7 @@ def test_a_job_that_vanishes_while_it_is_waited_for_is_told(client: TestClient, 
         body = {**BODY, "stream": stream}
         call = threading.Thread(
             target=lambda body=body, into=answers: into.append(client.simulate_post(PATH, json=body))
-        )  # type: ignore[misc]
+        )
         call.start()
         job_id = wait_until(lambda: next(iter(services.spool.ids(State.PENDING)), None), about="the job")
         services.spool.path(State.PENDING, job_id).unlink()
