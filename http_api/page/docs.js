@@ -43,13 +43,35 @@ const fields = (document_, schema) => {
     [required.has(name) ? `${name} *` : name, kind(document_, value), about(value)]);
 };
 
-const curl = (path, method, operation) => {
+// What is sent to these addresses, for those who try them first; elsewhere the fields below say what is taken.
+const EXAMPLES = {
+  "/api/generate": { model_id: "demo", prompt: "a red house on a hill", settings: { num_images: 1 } },
+  "/api/enrich": { prompt: "a castle on a hill", style: "fantasy" },
+  "/v1/images/generations": { model: "demo", prompt: "a red house on a hill" },
+  "/sdapi/v1/txt2img": { prompt: "a red house on a hill", steps: 20 },
+};
+
+const sample = (document_, schema) => {
+  const found = resolve(document_, schema);
+  return Object.fromEntries((found?.required ?? []).map((name) => {
+    const { type, items, minimum } = resolve(document_, found.properties[name]) ?? {};
+    return [name, type === "array" ? [items?.type === "string" ? "..." : {}] : type === "integer" ? minimum ?? 1 : "..."];
+  }));
+};
+
+const curl = (document_, path, method, operation) => {
   const address = `${ROOT}${path.slice(1)}`;
-  if (!operation.requestBody) return `curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${address}`;
-  const body = path.endsWith("enrich")
-    ? { prompt: "a castle on a hill", style: "fantasy" }
-    : { model_id: "demo", prompt: "a red house on a hill", settings: { num_images: 1 } };
-  return `curl -X POST ${address} \\\n  -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify(body)}'`;
+  const verb = method === "get" ? "" : `-X ${method.toUpperCase()} `;
+  const content = operation.requestBody?.content;
+  if (!content) return `curl ${verb}${address}`;
+  if (content["application/json"]) {
+    const body = EXAMPLES[path] ?? sample(document_, content["application/json"].schema);
+    return `curl ${verb}${address} \\\n  -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify(body)}'`;
+  }
+  if (content["multipart/form-data"] && !content["image/png"]) {
+    return `curl ${verb}${address} \\\n  -F image=@picture.png -F prompt='a red house on a hill'`;
+  }
+  return `curl ${verb}${address} \\\n  -H 'Content-Type: image/png' \\\n  --data-binary @picture.png`;
 };
 
 const section = (title, ...content) => [make("h3", { textContent: title }), ...content];
@@ -57,12 +79,12 @@ const section = (title, ...content) => [make("h3", { textContent: title }), ...c
 const body = (document_, path, method, operation) => {
   const inside = make("div", { className: "inside" });
   inside.append(make("p", { className: "about", textContent: operation.description }));
-  inside.append(make("pre", { textContent: curl(path, method, operation), tabIndex: 0 }));
+  inside.append(make("pre", { textContent: curl(document_, path, method, operation), tabIndex: 0 }));
   if (operation.parameters.length) {
     inside.append(...section("Parameters", table(operation.parameters.map((item) =>
       [item.name, `${item.in}: ${kind(document_, item.schema)}`, item.description ?? ""]))));
   }
-  const sent = operation.requestBody?.content["application/json"].schema;
+  const sent = Object.values(operation.requestBody?.content ?? {}).find((content) => content.schema)?.schema;
   if (sent) {
     inside.append(...section("Body", table(fields(document_, sent))));
     const settings = resolve(document_, sent)?.properties?.settings;

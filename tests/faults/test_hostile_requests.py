@@ -133,6 +133,8 @@ PATHS = [
     ("GET", "/jobs/{}/preview"),
     ("GET", "/jobs/{}/events"),
 ]
+#: What the client itself makes another address of, one that there is: /api/jobs/../events is /api/events.
+OTHER_ADDRESSES = {("/jobs/{}/events", "..")}
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
@@ -152,6 +154,7 @@ def test_odd_ids_are_not_found_and_touch_nothing_outside(server: ApiProcess, tmp
             (f"{method} {path.format(odd)}", server.ask(method, path.format(odd)).status_code)
             for method, path in PATHS
             for odd in ODD_IDS
+            if (path, odd) not in OTHER_ADDRESSES
         ]
         for odd in ODD_IDS[1:]:  # the client itself would make / of the first
             answers.append((f"/static/{odd}", server.client.get(f"{server.base}/static/{odd}").status_code))
